@@ -1,0 +1,1 @@
+//! A typed client for ComfyUI's HTTP and websocket API.

@@ -1,0 +1,1 @@
+//! A stand-in for ComfyUI that needs no GPU, no Python and no models.

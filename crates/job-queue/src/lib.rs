@@ -1,0 +1,1 @@
+//! A durable job queue with priorities, leases and fencing, over a store of your choice.

@@ -1,0 +1,1 @@
+//! A client of the gateway, as a library and for scripts.

@@ -1,0 +1,1 @@
+//! The Model Context Protocol, server and client, on jsonrpsee's method table.

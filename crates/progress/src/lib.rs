@@ -1,0 +1,1 @@
+//! Event streams with replay, and the progress of a graph.

@@ -1,0 +1,1 @@
+//! Jobs, artifacts, sessions and keys in a SQL database and an object store.

@@ -1,0 +1,1 @@
+//! Reads, checks, explains and edits ComfyUI workflow graphs; pure, no I/O.
