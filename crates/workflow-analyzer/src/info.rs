@@ -1,0 +1,266 @@
+//! What a ComfyUI server says about its node classes: the answer of `/object_info`.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// The node classes of a server by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObjectInfo {
+    /// Every class under the name that a graph's `class_type` gives.
+    pub classes: HashMap<String, ClassInfo>,
+}
+
+/// One node class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassInfo {
+    /// The name, as in `class_type`.
+    pub name: String,
+    /// The name that the editor shows.
+    pub display_name: String,
+    /// The menu path, such as `sampling/custom_sampling`.
+    pub category: String,
+    /// Whether ComfyUI starts from nodes of this class: what no such node needs is neither validated nor run.
+    pub output_node: bool,
+    /// Required and optional inputs, in the server's order; hidden ones are left out, a client can't set them.
+    pub inputs: IndexMap<String, InputSpec>,
+    /// The outputs by slot.
+    pub outputs: Vec<OutputSpec>,
+}
+
+/// One output of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// The name that the editor shows.
+    pub name: String,
+    /// The type, such as `CONDITIONING`; `*` fits everything.
+    pub kind: String,
+}
+
+/// One input of a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputSpec {
+    /// Whether ComfyUI refuses a graph without it. It never fills in the default by itself.
+    pub required: bool,
+    /// What it takes.
+    pub kind: InputKind,
+    /// What the editor starts with.
+    pub default: Option<Value>,
+}
+
+/// What an input takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputKind {
+    /// An integer. Seeds go up to 2^64-1, so that bounds are wider than both 64-bit types.
+    Int {
+        /// The least value that ComfyUI takes.
+        min: Option<i128>,
+        /// The greatest value that ComfyUI takes.
+        max: Option<i128>,
+        /// The step of the editor's widget; ComfyUI doesn't check it.
+        step: Option<i128>,
+    },
+    /// A floating-point number.
+    Float {
+        /// The least value that ComfyUI takes.
+        min: Option<f64>,
+        /// The greatest value that ComfyUI takes.
+        max: Option<f64>,
+        /// The step of the editor's widget; ComfyUI doesn't check it.
+        step: Option<f64>,
+    },
+    /// A text.
+    String {
+        /// Whether the editor shows a text area; prompts are, file name prefixes aren't.
+        multiline: bool,
+    },
+    /// True or false.
+    Boolean,
+    /// One of a list: both `[["a", "b"], {}]` and `["COMBO", {"options": ["a", "b"]}]`.
+    Combo {
+        /// What may be chosen; mostly strings.
+        options: Vec<Value>,
+        /// Whether these are files of the input folder, to which a client may upload more.
+        upload: bool,
+        /// Whether a list of options is taken instead of one.
+        multiselect: bool,
+    },
+    /// Only an output of another node of one of these types; `*` takes everything.
+    Link {
+        /// The types, in the server's order.
+        types: Vec<String>,
+    },
+    /// A type that changes with the graph (`COMFY_AUTOGROW_V3`, `COMFY_DYNAMICCOMBO_V3`, `COMFY_MATCHTYPE_V3`), whose
+    /// values and further inputs (`name.part`) are taken unchecked.
+    Dynamic {
+        /// The name of the type.
+        name: String,
+    },
+}
+
+/// Why a document isn't an answer of `/object_info`.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InfoError {
+    /// The document isn't an object.
+    #[error("object_info is a JSON object of node classes by name, this is {found}")]
+    NotAnObject {
+        /// The JSON type that came.
+        found: &'static str,
+    },
+}
+
+impl ObjectInfo {
+    /// Reads the answer of `/object_info` or `/object_info/{class}`.
+    ///
+    /// Custom nodes put anything there: what can't be understood is left out (a class) or taken unchecked (an input).
+    pub fn from_json(document: Value) -> Result<ObjectInfo, InfoError> {
+        let Value::Object(classes) = document else {
+            return Err(InfoError::NotAnObject { found: crate::graph::type_name(&document) });
+        };
+        let classes = classes.into_iter().filter_map(|(name, class)| match class {
+            Value::Object(class) => Some((name.clone(), class_from_json(name, class))),
+            _ => None,
+        });
+        Ok(ObjectInfo { classes: classes.collect() })
+    }
+
+    /// The class of that name.
+    pub fn class(&self, name: &str) -> Option<&ClassInfo> {
+        self.classes.get(name)
+    }
+
+    /// The input `input` of the class `class`.
+    pub fn input(&self, class: &str, input: &str) -> Option<&InputSpec> {
+        self.classes.get(class)?.inputs.get(input)
+    }
+
+    /// The options of a combo input that are texts: the models that a loader offers, the samplers of `KSampler`.
+    /// Empty when there is no such class, input or list.
+    pub fn options(&self, class: &str, input: &str) -> Vec<&str> {
+        match self.input(class, input).map(|spec| &spec.kind) {
+            Some(InputKind::Combo { options, .. }) => options.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl ClassInfo {
+    /// Whether an output of this type is among the outputs.
+    pub fn gives(&self, kind: &str) -> bool {
+        self.outputs.iter().any(|output| output.kind == kind)
+    }
+
+    /// Whether an input takes this type by name (`*` doesn't count).
+    pub fn takes(&self, kind: &str) -> bool {
+        self.inputs.values().any(|input| input.kind.takes(kind))
+    }
+}
+
+impl InputKind {
+    /// Whether this is a link input that names the type; `*` doesn't count.
+    pub fn takes(&self, kind: &str) -> bool {
+        matches!(self, InputKind::Link { types } if types.iter().any(|t| t == kind))
+    }
+}
+
+fn class_from_json(name: String, mut class: Map<String, Value>) -> ClassInfo {
+    let text = |key: &str| class.get(key).and_then(Value::as_str).map(str::to_owned);
+    let display_name = text("display_name").filter(|shown| !shown.is_empty()).unwrap_or_else(|| name.clone());
+    let category = text("category").unwrap_or_default();
+    let output_node = class.get("output_node").and_then(Value::as_bool).unwrap_or(false);
+    let outputs = outputs_from_json(&class);
+    let mut inputs = IndexMap::new();
+    if let Some(Value::Object(mut sections)) = class.remove("input") {
+        for (section, required) in [("required", true), ("optional", false)] {
+            if let Some(Value::Object(section)) = sections.remove(section) {
+                inputs.extend(section.into_iter().map(|(name, spec)| {
+                    let (kind, default) = kind_and_default(spec);
+                    (name, InputSpec { required, kind, default })
+                }));
+            }
+        }
+    }
+    ClassInfo { name, display_name, category, output_node, inputs, outputs }
+}
+
+fn outputs_from_json(class: &Map<String, Value>) -> Vec<OutputSpec> {
+    let Some(Value::Array(kinds)) = class.get("output") else { return Vec::new() };
+    let names = class.get("output_name").and_then(Value::as_array);
+    let outputs = kinds.iter().enumerate().map(|(slot, kind)| {
+        // A list as a type is the combo of old custom nodes.
+        let kind = kind.as_str().unwrap_or("COMBO");
+        let name = names.and_then(|names| names.get(slot)).and_then(Value::as_str).unwrap_or(kind);
+        OutputSpec { name: name.to_owned(), kind: kind.to_owned() }
+    });
+    outputs.collect()
+}
+
+fn kind_and_default(spec: Value) -> (InputKind, Option<Value>) {
+    let (kind, mut options) = match spec {
+        Value::Array(parts) => {
+            let mut parts = parts.into_iter();
+            let kind = parts.next().unwrap_or_default();
+            let options = match parts.next() {
+                Some(Value::Object(options)) => options,
+                _ => Map::new(),
+            };
+            (kind, options)
+        }
+        other => (other, Map::new()),
+    };
+    let default = options.remove("default");
+    (kind_from_json(kind, options), default)
+}
+
+fn kind_from_json(kind: Value, mut options: Map<String, Value>) -> InputKind {
+    let name = match kind {
+        Value::Array(choices) => return combo(choices, &options),
+        Value::String(name) => name,
+        _ => return InputKind::Dynamic { name: String::new() },
+    };
+    match name.as_str() {
+        "INT" => {
+            let bound = |key: &str| options.get(key).and_then(integer);
+            InputKind::Int { min: bound("min"), max: bound("max"), step: bound("step") }
+        }
+        "FLOAT" => {
+            let bound = |key: &str| options.get(key).and_then(Value::as_f64);
+            InputKind::Float { min: bound("min"), max: bound("max"), step: bound("step") }
+        }
+        "STRING" => InputKind::String { multiline: flag(&options, "multiline") },
+        "BOOLEAN" => InputKind::Boolean,
+        "COMBO" => match options.remove("options") {
+            Some(Value::Array(choices)) => combo(choices, &options),
+            // The choices come from elsewhere (`remote`).
+            _ => InputKind::Dynamic { name },
+        },
+        _ if name.starts_with("COMFY_") && name.ends_with("_V3") => InputKind::Dynamic { name },
+        _ => InputKind::Link { types: name.split(',').map(|kind| kind.trim().to_owned()).collect() },
+    }
+}
+
+fn combo(choices: Vec<Value>, options: &Map<String, Value>) -> InputKind {
+    let upload = options.iter().any(|(key, value)| key.ends_with("_upload") && value == &Value::Bool(true));
+    InputKind::Combo { options: choices, upload, multiselect: flag(options, "multiselect") }
+}
+
+fn flag(options: &Map<String, Value>, key: &str) -> bool {
+    options.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Bounds of custom nodes are sometimes written as floats, and Python's integers have no limit.
+fn integer(value: &Value) -> Option<i128> {
+    let number = value.as_number()?;
+    if let Some(number) = number.as_i64() {
+        return Some(number.into());
+    }
+    if let Some(number) = number.as_u64() {
+        return Some(number.into());
+    }
+    number.as_f64().filter(|number| number.is_finite()).map(|number| number as i128)
+}
