@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, TryAcquireError, watch};
 use tokio::task::{JoinError, spawn_blocking};
@@ -214,16 +214,14 @@ impl Authenticator {
         #[cfg(test)]
         inner.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (text, phc) = (presented.text.clone(), key.hash.clone());
-        let task = spawn_blocking(move || {
-            // Held by the work itself, which goes on when the caller is gone.
-            let _permit = permit;
-            hash::verify(secrecy::ExposeSecret::expose_secret(&text).as_bytes(), &phc)
-        });
-        let fits = task.await.map_err(AuthError::BrokenOff)?.map_err(AuthError::Hash)?;
-        drop(waiting);
+        // The permit goes along: the work goes on when the caller is gone.
+        let task = spawn_blocking(move || (hash::verify(text.expose_secret().as_bytes(), &phc), permit));
+        let (fits, permit) = task.await.map_err(AuthError::BrokenOff)?;
+        let fits = fits.map_err(AuthError::Hash)?;
         if fits {
             inner.remember(key, presented, now);
         }
+        drop((permit, waiting));
         Ok(fits)
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::principal::{Permissions, RateLimit};
