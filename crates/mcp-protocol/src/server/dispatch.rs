@@ -1,0 +1,118 @@
+//! From a request, through the layers, to its method and back.
+
+use std::future::ready;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jsonrpsee::core::middleware::{Batch, Notification, RpcServiceT};
+use jsonrpsee::core::server::MethodCallback;
+use jsonrpsee::types::{ErrorObjectOwned, Id, Request as RpcRequest};
+use jsonrpsee::{ConnectionId, Extensions, MethodResponse};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::Answer;
+use super::methods::MethodTables;
+use crate::context::RequestInfo;
+use crate::error;
+use crate::wire::Request;
+
+/// The innermost service: looks the method up in the table of the request's era and calls it.
+///
+/// Notifications and batches don't come this far: transports deal with the former, and MCP has none of the latter.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    tables: Arc<MethodTables>,
+    max_response_bytes: usize,
+}
+
+impl Dispatch {
+    pub(crate) fn new(tables: MethodTables, max_response_bytes: usize) -> Dispatch {
+        Dispatch { tables: Arc::new(tables), max_response_bytes }
+    }
+}
+
+impl RpcServiceT for Dispatch {
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(&self, request: RpcRequest<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let tables = Arc::clone(&self.tables);
+        let limit = self.max_response_bytes;
+        async move {
+            let id = request.id().into_owned();
+            let Some(era) = RequestInfo::of(&request).map(|info| info.version.era()) else {
+                return MethodResponse::error(id, error::internal());
+            };
+            let Some(MethodCallback::Async(method)) = tables.of(era).method(request.method_name()) else {
+                return MethodResponse::error(id, error::method_not_found(request.method_name(), era));
+            };
+            let params = request.params().into_owned();
+            method(id, params, ConnectionId(0), limit, request.extensions).await
+        }
+    }
+
+    fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        ready(MethodResponse::notification())
+    }
+
+    fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        ready(MethodResponse::notification())
+    }
+}
+
+/// The stack of layers, its type forgotten.
+pub(crate) trait ErasedService: Send + Sync {
+    fn call(&self, request: Request, extensions: Extensions) -> BoxFuture<'static, MethodResponse>;
+}
+
+impl<S> ErasedService for S
+where
+    S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
+{
+    fn call(&self, request: Request, extensions: Extensions) -> BoxFuture<'static, MethodResponse> {
+        // jsonrpsee's ids have no negative numbers; ours is put back when the answer is written.
+        let mut surrogate = RpcRequest::owned(request.method, request.params, Id::Number(0));
+        surrogate.extensions = extensions;
+        RpcServiceT::call(self, surrogate).boxed()
+    }
+}
+
+/// Runs a call to its end. A drop before that counts as its cancellation; a panic is an internal error.
+pub(crate) async fn run(
+    call: BoxFuture<'static, MethodResponse>,
+    cancelled: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+) -> Answer {
+    let guard = cancelled.drop_guard();
+    let response = AssertUnwindSafe(call).catch_unwind().await;
+    guard.disarm();
+    match response {
+        Ok(response) => answer(&response),
+        Err(_) => {
+            tracing::error!("a request handler panicked");
+            Err(error::internal())
+        }
+    }
+}
+
+/// Takes the payload out of the response that jsonrpsee has written under the surrogate id.
+fn answer(response: &MethodResponse) -> Answer {
+    #[derive(Deserialize)]
+    struct Written<'a> {
+        #[serde(borrow, default)]
+        result: Option<&'a RawValue>,
+        #[serde(default)]
+        error: Option<ErrorObjectOwned>,
+    }
+    match serde_json::from_str::<Written<'_>>(response.as_ref()) {
+        Ok(Written { result: Some(result), .. }) => Ok(result.to_owned()),
+        Ok(Written { error: Some(error), .. }) => Err(error),
+        _ => Err(error::internal()),
+    }
+}

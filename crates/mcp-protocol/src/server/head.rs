@@ -1,0 +1,72 @@
+//! What a transport reads of a request's parameters before the method does: `_meta`, `name`, `uri`.
+
+use jsonrpsee::types::ErrorObjectOwned;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::context::RequestInfo;
+use crate::error::{self, INVALID_PARAMS};
+use crate::wire::{Era, ProtocolVersion, Request, RequestMeta, key};
+
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) meta: RequestMeta,
+    /// `params.name`, or else `params.uri`, where it is a string.
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    uri: Option<&'a RawValue>,
+    #[serde(rename = "_meta", default)]
+    meta: Option<RequestMeta>,
+}
+
+impl Head {
+    pub(crate) fn read(params: Option<&RawValue>) -> Result<Head, ErrorObjectOwned> {
+        let Some(params) = params else { return Ok(Head::default()) };
+        let members: Members<'_> = serde_json::from_str(params.get())
+            .map_err(|cause| error::error(INVALID_PARAMS, format!("invalid params: {cause}")))?;
+        let text =
+            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        Ok(Head {
+            meta: members.meta.unwrap_or_default(),
+            target: text(members.name).or_else(|| text(members.uri)),
+        })
+    }
+
+    /// A request is modern when its `_meta` says which revision it is in.
+    pub(crate) fn is_modern(&self) -> bool {
+        self.meta.protocol_version.is_some()
+    }
+
+    /// Checks what 2026-07-28 wants of `_meta` (basic: per-request protocol fields).
+    pub(crate) fn into_modern(self, request: &Request) -> Result<RequestInfo, ErrorObjectOwned> {
+        let Some(version) = self.meta.protocol_version else { return Err(missing(key::PROTOCOL_VERSION)) };
+        let version = version
+            .parse::<ProtocolVersion>()
+            .ok()
+            .filter(|served| served.era() == Era::Modern)
+            .ok_or_else(|| error::unsupported_version(&version))?;
+        let Some(client_capabilities @ Value::Object(_)) = self.meta.client_capabilities else {
+            return Err(missing(key::CLIENT_CAPABILITIES));
+        };
+        Ok(RequestInfo {
+            request_id: request.id.clone(),
+            version,
+            session_id: None,
+            client_info: self.meta.client_info,
+            client_capabilities,
+            progress_token: self.meta.progress_token,
+            target: self.target,
+        })
+    }
+}
+
+fn missing(name: &str) -> ErrorObjectOwned {
+    error::error(INVALID_PARAMS, format!("params._meta has to have {name:?}"))
+}

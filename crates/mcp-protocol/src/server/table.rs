@@ -1,0 +1,111 @@
+//! The tools of a server, each with its compiled input schema.
+
+use serde_json::{Map, Value};
+
+use super::BuildError;
+use crate::arguments::ArgumentCheck;
+use crate::context::CallContext;
+use crate::nearest::nearest;
+use crate::tool::{DynTool, ToolError, ToolReply};
+use crate::wire::{CallToolResult, Content, ResultFrame, ToolDescription};
+
+#[derive(Debug)]
+pub(crate) struct ToolTable {
+    tools: Vec<Registered>,
+}
+
+pub(crate) struct Registered {
+    pub(crate) description: ToolDescription,
+    check: ArgumentCheck,
+    tool: Box<dyn DynTool>,
+}
+
+impl ToolTable {
+    pub(crate) fn new(tools: Vec<Box<dyn DynTool>>) -> Result<ToolTable, BuildError> {
+        let mut table = ToolTable { tools: Vec::with_capacity(tools.len()) };
+        for tool in tools {
+            let registered = Registered::new(tool)?;
+            let name = &registered.description.name;
+            if table.get(name).is_some() {
+                return Err(BuildError::DuplicateTool(name.clone()));
+            }
+            table.tools.push(registered);
+        }
+        Ok(table)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Registered> {
+        self.tools.iter().find(|tool| tool.description.name == name)
+    }
+
+    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.tools.iter().map(|tool| tool.description.name.as_str()))
+    }
+
+    /// The descriptions from `start` on, at most `size`, and whether there are more.
+    pub(crate) fn page(&self, start: usize, size: usize) -> Option<(Vec<ToolDescription>, Option<usize>)> {
+        let rest = self.tools.get(start..)?;
+        let end = start.saturating_add(size);
+        let page = rest.iter().take(size).map(|tool| tool.description.clone()).collect();
+        Some((page, (end < self.tools.len()).then_some(end)))
+    }
+}
+
+impl Registered {
+    fn new(tool: Box<dyn DynTool>) -> Result<Registered, BuildError> {
+        let description = tool.description();
+        let name = &description.name;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if name.is_empty() || name.len() > 128 || !name.bytes().all(allowed) {
+            return Err(BuildError::InvalidName(name.clone()));
+        }
+        let invalid =
+            |which, reason| BuildError::InvalidSchema { tool: description.name.clone(), which, reason };
+        let check = ArgumentCheck::new(description.input_schema.clone())
+            .map_err(|reason| invalid("inputSchema", reason))?;
+        if let Some(output) = &description.output_schema {
+            ArgumentCheck::new(output.clone()).map_err(|reason| invalid("outputSchema", reason))?;
+        }
+        Ok(Registered { description, check, tool })
+    }
+
+    /// Checks the arguments and calls the tool; what it failed with is part of the result.
+    pub(crate) async fn call(&self, cx: CallContext, arguments: Map<String, Value>) -> CallToolResult {
+        let reply = match self.check.check(arguments) {
+            Ok(arguments) => self.tool.call(cx, arguments).await,
+            Err(error) => Err(error),
+        };
+        match reply {
+            Ok(reply) => succeeded(reply),
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+fn succeeded(reply: ToolReply<Value>) -> CallToolResult {
+    let content = match reply.content {
+        content if content.is_empty() => vec![Content::text(reply.output.to_string())],
+        content => content,
+    };
+    CallToolResult {
+        content,
+        structured_content: Some(reply.output),
+        is_error: false,
+        frame: ResultFrame::default(),
+    }
+}
+
+fn failed(error: &ToolError) -> CallToolResult {
+    CallToolResult {
+        content: vec![Content::text(error.text())],
+        structured_content: Some(error.structured()),
+        is_error: true,
+        frame: ResultFrame::default(),
+    }
+}
+
+impl std::fmt::Debug for Registered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registered").field("description", &self.description).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! Tools: a type with typed arguments and output, or one whose schemas are only known at run time.
+
+use std::future::Future;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::context::CallContext;
+use crate::schema;
+use crate::wire::{Content, ToolAnnotations, ToolDescription};
+
+/// A tool whose schemas follow from its types.
+///
+/// `Args` becomes the `inputSchema`: doc comments are the descriptions, an `Option` is an optional argument, unknown
+/// arguments are errors. `Output` has to be a struct (or an enum of structs) and becomes the `outputSchema`; its
+/// fields that are `None` are left out of the result.
+///
+/// A call is dropped when its caller cancels; what must happen all the same belongs into a task of its own that
+/// watches [`CallContext::cancelled`].
+pub trait Tool: Send + Sync + 'static {
+    /// The arguments.
+    type Args: DeserializeOwned + JsonSchema + Send;
+    /// The structured content of the result.
+    type Output: Serialize + JsonSchema + Send;
+
+    /// Name and texts; asked for once.
+    fn definition(&self) -> ToolDefinition;
+
+    /// Does the work. The arguments have been checked against the schema.
+    fn call(
+        &self,
+        cx: CallContext,
+        args: Self::Args,
+    ) -> impl Future<Output = Result<ToolReply<Self::Output>, ToolError>> + Send;
+}
+
+/// A tool whose schemas come from elsewhere, for example from a file.
+#[async_trait]
+pub trait DynTool: Send + Sync + 'static {
+    /// Everything `tools/list` says; asked for once. The schemas are published as they are.
+    fn description(&self) -> ToolDescription;
+
+    /// Does the work. The arguments have been checked against the input schema.
+    async fn call(
+        &self,
+        cx: CallContext,
+        arguments: Map<String, Value>,
+    ) -> Result<ToolReply<Value>, ToolError>;
+}
+
+/// What a [`Tool`] says of itself beside its types.
+#[derive(Clone, Debug, Default)]
+pub struct ToolDefinition {
+    /// What `tools/call` names: letters, digits, `_`, `-`, `.`, at most 128 of them.
+    pub name: String,
+    /// For people.
+    pub title: Option<String>,
+    /// For the model.
+    pub description: String,
+    /// Hints for the client.
+    pub annotations: ToolAnnotations,
+    /// Whether `tools/list` carries the output schema.
+    pub output_schema: OutputSchema,
+}
+
+/// Whether `tools/list` carries a tool's output schema. The structured content is sent either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputSchema {
+    /// Clients can check results against it.
+    #[default]
+    Published,
+    /// Saves its bytes in every client's context.
+    Omitted,
+}
+
+/// What a tool answers with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolReply<O> {
+    /// The structured content.
+    pub output: O,
+    /// For the model. Empty: the JSON of the output as text, as MCP recommends for older clients.
+    pub content: Vec<Content>,
+}
+
+/// Why a tool failed. The model sees it as a result with `isError`, so it says what to do about it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct ToolError {
+    /// Stable, snake case: programs may compare it.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// Details for programs. Boxed, as errors travel in every `Result`.
+    pub data: Option<Box<Value>>,
+}
+
+impl ToolDefinition {
+    /// A definition without title and hints.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> ToolDefinition {
+        ToolDefinition { name: name.into(), description: description.into(), ..ToolDefinition::default() }
+    }
+}
+
+impl<O> ToolReply<O> {
+    /// A reply whose content is given, instead of the JSON of the output.
+    pub fn with_content(output: O, content: Vec<Content>) -> ToolReply<O> {
+        ToolReply { output, content }
+    }
+}
+
+impl<O> From<O> for ToolReply<O> {
+    fn from(output: O) -> Self {
+        ToolReply { output, content: Vec::new() }
+    }
+}
+
+impl ToolError {
+    /// The code of arguments that don't fit the schema.
+    pub const INVALID_ARGUMENTS: &'static str = "invalid_arguments";
+
+    /// An error without remedy and data.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> ToolError {
+        ToolError { code: code.into(), message: message.into(), remedy: None, data: None }
+    }
+
+    /// Adds what to do about it.
+    pub fn remedy(mut self, remedy: impl Into<String>) -> ToolError {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Adds details for programs.
+    pub fn data(mut self, data: Value) -> ToolError {
+        self.data = Some(Box::new(data));
+        self
+    }
+
+    /// For the model: `message; remedy`.
+    pub(crate) fn text(&self) -> String {
+        match &self.remedy {
+            Some(remedy) => format!("{}; {remedy}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// For programs.
+    pub(crate) fn structured(&self) -> Value {
+        let mut error = Map::new();
+        error.insert("code".to_owned(), json!(self.code));
+        error.insert("message".to_owned(), json!(self.message));
+        if let Some(remedy) = &self.remedy {
+            error.insert("remedy".to_owned(), json!(remedy));
+        }
+        if let Some(data) = &self.data {
+            error.insert("data".to_owned(), data.as_ref().clone());
+        }
+        json!({ "error": error })
+    }
+}
+
+/// A [`Tool`] behind the trait that the table of tools holds.
+pub(crate) struct Typed<T> {
+    tool: T,
+    output_schema: Value,
+}
+
+impl<T: Tool> Typed<T> {
+    pub(crate) fn new(tool: T) -> Typed<T> {
+        Typed { tool, output_schema: schema::output::<T::Output>() }
+    }
+}
+
+#[async_trait]
+impl<T: Tool> DynTool for Typed<T> {
+    fn description(&self) -> ToolDescription {
+        let definition = self.tool.definition();
+        let hints = definition.annotations;
+        ToolDescription {
+            name: definition.name,
+            title: definition.title,
+            description: Some(definition.description).filter(|text| !text.is_empty()),
+            input_schema: schema::input::<T::Args>(),
+            output_schema: (definition.output_schema == OutputSchema::Published)
+                .then(|| self.output_schema.clone()),
+            annotations: Some(hints).filter(|hints| *hints != ToolAnnotations::default()),
+        }
+    }
+
+    async fn call(
+        &self,
+        cx: CallContext,
+        arguments: Map<String, Value>,
+    ) -> Result<ToolReply<Value>, ToolError> {
+        let args =
+            serde_path_to_error::deserialize::<_, T::Args>(Value::Object(arguments)).map_err(|error| {
+                let field = error.path().to_string();
+                ToolError::new(ToolError::INVALID_ARGUMENTS, format!("`{field}`: {}", error.inner()))
+            })?;
+        let reply = self.tool.call(cx, args).await?;
+        let mut output = serde_json::to_value(reply.output).map_err(|error| {
+            tracing::error!(%error, "the output of a tool can't be serialised");
+            ToolError::new("internal", "the result of the tool could not be written as JSON")
+        })?;
+        schema::drop_nulls(&mut output, &self.output_schema);
+        Ok(ToolReply { output, content: reply.content })
+    }
+}
