@@ -13,6 +13,7 @@ const POSITIONS: usize = 77;
 /// A file for CLIPLoader and DualCLIPLoader, 246 MB.
 pub(crate) fn clip_l(mut w: Weights) -> Weights {
     layers(&mut w, "text_model.");
+    w.matrix("text_projection", WIDTH, WIDTH);
     w
 }
 
