@@ -191,3 +191,65 @@ fn tail(path: &Path, lines: usize) -> String {
     }
     if kept.is_empty() { "(the log is empty)".to_owned() } else { Vec::from(kept).join("\n") }
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A shell script in the background, with its log in a folder that the test keeps.
+    fn background(script: &str) -> (TempDir, Background) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        let server = Background::start("the script", command.args(["-c", script]), &dir.path().join("log"));
+        (dir, server.unwrap())
+    }
+
+    #[test]
+    fn a_server_that_ends_while_starting_is_told_with_its_log() {
+        let (_dir, mut server) = background("echo the port is in use; exit 3");
+        let error = server.wait_until(LONG, || false).unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("the port is in use"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_is_never_ready_is_given_up() {
+        let (_dir, mut server) = background("exec sleep 60");
+        let error = server.wait_until(Duration::from_millis(150), || false).unwrap_err().to_string();
+        assert!(error.contains("was not ready"), "{error}");
+    }
+
+    #[test]
+    fn a_server_is_asked_to_stop_and_may_do_so_in_its_own_way() {
+        let mut server =
+            background("polite", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+        let log = server.log.clone();
+        server.wait_until(LONG, || tail(&log, 1) == "up").unwrap();
+        server.stop(LONG).unwrap();
+        assert_eq!(tail(&log, 1), "bye");
+    }
+
+    #[test]
+    fn a_server_that_does_not_stop_is_killed_and_told() {
+        let (_dir, mut server) = background("trap '' TERM; echo up; while :; do sleep 0.05; done");
+        let (log, pid) = (server.log.clone(), server.pid);
+        server.wait_until(LONG, || tail(&log, 1) == "up").unwrap();
+        let error = server.stop(Duration::from_millis(150)).unwrap_err().to_string();
+        assert!(error.contains("did not stop"), "{error}");
+        let alive = Command::new("sh").args(["-c", "kill -0 \"$0\"", &pid.to_string()]).output().unwrap();
+        assert!(!alive.status.success());
+    }
+
+    #[test]
+    fn the_tail_is_the_last_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "a\nb\nc\n").unwrap();
+        assert_eq!(tail(&path, 2), "b\nc");
+        assert_eq!(tail(&dir.path().join("none"), 2), "(no log)");
+    }
+}

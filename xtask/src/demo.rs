@@ -35,7 +35,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 
     let port = http::free_port()?;
     let server = start(&root, &dir, port)?;
-    let pictures = generate(&root, &dir, port).with_context(|| server.log_tail())?;
+    let pictures = generate(&root, &dir, port).inspect_err(|_| eprintln!("\n{}", server.log_tail()))?;
     child::section("stopping the server");
     let took = server.stop(STOP_WITHIN)?;
     println!("stopped in {took:.1?}");
