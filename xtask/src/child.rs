@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_server_is_asked_to_stop_and_may_do_so_in_its_own_way() {
-        let mut server =
-            background("polite", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+        let (_dir, mut server) =
+            background("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
         let log = server.log.clone();
         server.wait_until(LONG, || tail(&log, 1) == "up").unwrap();
         server.stop(LONG).unwrap();
