@@ -50,9 +50,13 @@ pub(crate) fn display(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_else(|| command.get_program());
     std::iter::once(program)
         .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(|word| quoted(&word.to_string_lossy()))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() }
 }
 
 /// A server that runs beside us with its output in a log file. Dropping it ends it.
@@ -242,6 +246,12 @@ mod tests {
         assert!(error.contains("did not stop"), "{error}");
         let alive = Command::new("sh").args(["-c", "kill -0 \"$0\"", &pid.to_string()]).output().unwrap();
         assert!(!alive.status.success());
+    }
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let mut command = Command::new("/usr/bin/mcp-client");
+        assert_eq!(display(command.args(["--prompt", "a red fox"])), "mcp-client --prompt \"a red fox\"");
     }
 
     #[test]

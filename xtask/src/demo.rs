@@ -16,6 +16,10 @@ use crate::{
     root::Root,
 };
 
+/// Settings of the user's own that would make it another server than the one shown here.
+const SETTINGS: [&str; 6] =
+    ["CONFIG_PATH", "MCP_SERVER_HOST", "ENABLE_AUTH", "AUTH_CONFIG_PATH", "DB_PATH", "WORKFLOWS_DIR"];
+
 const START_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -52,6 +56,9 @@ fn start(root: &Root, dir: &Path, port: u16) -> Result<Background> {
     command.args(["serve", "--sandbox", "--port", &port.to_string(), "--data-dir"]).arg(dir.join("data"));
     // The workflows that are shipped are found from the workspace's folder.
     command.current_dir(&root.dir);
+    for name in SETTINGS {
+        command.env_remove(name);
+    }
     let log = dir.join("server.log");
     child::section(&format!("{}   (log: {})", child::display(&command), log.display()));
     let mut server = Background::start("mcp-server", &mut command, &log)?;
