@@ -1,0 +1,1 @@
+//! Runs against a scripted ComfyUI, over real sockets.
