@@ -1,0 +1,70 @@
+//! The jobs that this process runs, so that a cancel reaches them at once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{JobId, Lease};
+
+#[derive(Default)]
+pub(crate) struct Running {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// By job, with the fence of its attempt.
+    tokens: HashMap<JobId, (u64, CancellationToken)>,
+    claims: usize,
+    /// Cancelled while a claim was under way: it may be the job that the claim is about to give.
+    early: HashSet<JobId>,
+}
+
+impl Running {
+    /// A claim is under way until [`Running::claimed`] is called.
+    pub(crate) fn claiming(&self) {
+        self.lock().claims += 1;
+    }
+
+    /// What the claim gave; the token is cancelled when a user cancels the job.
+    pub(crate) fn claimed(&self, lease: Option<&Lease>) -> CancellationToken {
+        let mut kept = self.lock();
+        let token = CancellationToken::new();
+        if let Some(Lease { job_id, fence, .. }) = lease {
+            // An attempt that is still there has lost its lease, and this process is the first to know.
+            if let Some((_, lost)) = kept.tokens.insert(job_id.clone(), (*fence, token.clone())) {
+                lost.cancel();
+            }
+            if kept.early.contains(job_id) {
+                token.cancel();
+            }
+        }
+        kept.claims -= 1;
+        if kept.claims == 0 {
+            kept.early.clear();
+        }
+        token
+    }
+
+    pub(crate) fn cancel(&self, id: &JobId) {
+        let mut kept = self.lock();
+        if let Some((_, token)) = kept.tokens.get(id) {
+            token.cancel();
+        } else if kept.claims > 0 {
+            kept.early.insert(id.clone());
+        }
+    }
+
+    /// The attempt is over; a later one of the same job may be under way already.
+    pub(crate) fn ended(&self, lease: &Lease) {
+        let mut kept = self.lock();
+        if kept.tokens.get(&lease.job_id).is_some_and(|(fence, _)| *fence == lease.fence) {
+            kept.tokens.remove(&lease.job_id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
