@@ -1,10 +1,22 @@
 //! What a graph does and needs, and which of its inputs a caller would want to set.
 
+mod collect;
+mod models;
+mod needs;
+mod sampling;
+#[cfg(test)]
+mod tests;
+mod weights;
+
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use crate::trace::Trace;
 use crate::{Graph, InputKind, NodeId, ObjectInfo};
+
+pub(crate) use needs::model_folder;
+pub(crate) use sampling::file_input;
 
 /// What [`analyze`] found in a graph.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +41,7 @@ pub struct Parameter {
     /// `steps`, `cfg`, `guidance`, `sampler`, `scheduler`, `denoise`, `width`, `height`, `batch_size`, `frames`, `fps`,
     /// `model`, `vae`, `clip`, `clip_type`, `clip_skip`, `lora`, `lora_strength`, `lora_clip_strength`, `image`,
     /// `mask`, `control_image`, `control_strength`, `control_start`, `control_end`, `controlnet`, `upscale_model`,
-    /// `filename_prefix`. Further ones of a kind end in `_2`, `_3` and so on.
+    /// `upscale_factor`, `filename_prefix`. Further ones of a kind end in `_2`, `_3` and so on.
     pub name: String,
     /// The inputs that get the value, all of them.
     pub bindings: Vec<Binding>,
@@ -98,6 +110,15 @@ impl Analysis {
 /// The types in `info` decide, so that unknown custom nodes are understood as far as their types tell. Never fails:
 /// what isn't understood is left out.
 pub fn analyze(graph: &Graph, info: &ObjectInfo) -> Analysis {
-    let _ = (graph, info);
-    Analysis::default()
+    let trace = Trace::new(graph, info);
+    let mut collector = collect::Collector::default();
+    let task = sampling::collect(&trace, &mut collector);
+    models::collect(&trace, &mut collector);
+    Analysis {
+        parameters: collector.into_parameters(),
+        outputs: trace.outputs.iter().map(|&id| id.to_owned()).collect(),
+        needs: needs::needs(graph, info),
+        task,
+        weights: weights::weights(&trace),
+    }
 }

@@ -2,10 +2,25 @@
 //!
 //! Each edit leaves the graph untouched when it returns an error.
 
-use serde_json::{Map, Value};
+mod control;
+mod lora;
+mod parameters;
+mod rewire;
+mod source;
+#[cfg(test)]
+mod tests;
+mod upscale;
+
 use thiserror::Error;
 
-use crate::{Analysis, Graph, ObjectInfo};
+pub use control::attach_controlnet;
+pub use lora::apply_loras;
+pub use parameters::set_parameters;
+pub use source::{scale_source, to_img2img, to_inpaint};
+pub use upscale::{add_image_scale, add_upscaler};
+
+/// How many similar names an error offers.
+const NEAREST: usize = 3;
 
 /// A LoRA to apply.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +98,14 @@ pub enum EditError {
         /// Choices that look like it.
         nearest: Vec<String>,
     },
+    /// The parameter is the output of another node, which would win over a value.
+    #[error("{parameter} is linked to node {node}; set it there")]
+    Linked {
+        /// The parameter, as `node.input`.
+        parameter: String,
+        /// The node that it is linked to.
+        node: String,
+    },
     /// The server lacks a node class that the edit needs.
     #[error("the server has no node class {class}")]
     MissingClass {
@@ -97,79 +120,6 @@ pub enum EditError {
         /// What the graph lacks.
         reason: &'static str,
     },
-}
-
-/// Sets parameters by their names in `analysis`, or inputs as `node.input` where the graph already holds a value.
-///
-/// All are checked against type, bounds and choices before the first is set.
-pub fn set_parameters(
-    graph: &mut Graph,
-    analysis: &Analysis,
-    values: &Map<String, Value>,
-) -> Result<(), EditError> {
-    let _ = (graph, analysis, values);
-    Ok(())
-}
-
-/// Chains LoRAs, in the order given, behind every model that feeds a sampler and the text encoders that go with it;
-/// LoRAs that the graph already has stay behind them. Where there is no text encoder, only the model is changed.
-pub fn apply_loras(graph: &mut Graph, info: &ObjectInfo, loras: &[Lora]) -> Result<(), EditError> {
-    let _ = (graph, info, loras);
-    Ok(())
-}
-
-/// Puts a ControlNet between the conditioning and every sampler or guider, behind ControlNets that are already there.
-pub fn attach_controlnet(
-    graph: &mut Graph,
-    info: &ObjectInfo,
-    control: &ControlNet,
-) -> Result<(), EditError> {
-    let _ = (graph, info, control);
-    Ok(())
-}
-
-/// Makes the first sampler start from an image of the input folder instead of an empty latent, with `denoise` from 0.0
-/// (leave it) to 1.0 (ignore it). The result has the size of the image; see [`scale_source`]. A graph that already
-/// starts from an image gets the new one.
-pub fn to_img2img(graph: &mut Graph, info: &ObjectInfo, image: &str, denoise: f64) -> Result<(), EditError> {
-    let _ = (graph, info, image, denoise);
-    Ok(())
-}
-
-/// As [`to_img2img`], and only what the mask covers is painted anew.
-pub fn to_inpaint(
-    graph: &mut Graph,
-    info: &ObjectInfo,
-    image: &str,
-    mask: Mask<'_>,
-    denoise: f64,
-) -> Result<(), EditError> {
-    let _ = (graph, info, image, mask, denoise);
-    Ok(())
-}
-
-/// Scales the source image of a graph that starts from one to a size in pixels; with one side given, the other follows
-/// the image's proportions; with both, what sticks out is cropped at the edges.
-pub fn scale_source(
-    graph: &mut Graph,
-    info: &ObjectInfo,
-    width: Option<u32>,
-    height: Option<u32>,
-) -> Result<(), EditError> {
-    let _ = (graph, info, width, height);
-    Ok(())
-}
-
-/// Enlarges every image with an upscaling model before it is put out; the factor is the model's own.
-pub fn add_upscaler(graph: &mut Graph, info: &ObjectInfo, model: &str) -> Result<(), EditError> {
-    let _ = (graph, info, model);
-    Ok(())
-}
-
-/// Scales every image by a factor before it is put out, without a model.
-pub fn add_image_scale(graph: &mut Graph, info: &ObjectInfo, factor: f64) -> Result<(), EditError> {
-    let _ = (graph, info, factor);
-    Ok(())
 }
 
 /// `; did you mean a or b` for an error's text, or nothing.

@@ -13,6 +13,9 @@ pub type NodeId = String;
 /// More nodes than this are refused: a hundred times the largest graph that people share.
 pub const MAX_NODES: usize = 100_000;
 
+/// More inputs on one node than this are refused; the largest nodes of the well-known packs have some hundred.
+const MAX_INPUTS: usize = 512;
+
 /// A value nested deeper than this is refused, so that nothing that walks it can exhaust the stack.
 const MAX_VALUE_DEPTH: usize = 64;
 
@@ -91,6 +94,14 @@ pub enum GraphError {
         node: NodeId,
         /// The JSON type that came.
         found: &'static str,
+    },
+    /// A node has too many inputs.
+    #[error("node {node} has {count} inputs, the limit is {MAX_INPUTS}")]
+    TooManyInputs {
+        /// The id of the node.
+        node: NodeId,
+        /// How many came.
+        count: usize,
     },
     /// A value is nested too deeply.
     #[error("input {input} of node {node} is nested deeper than {MAX_VALUE_DEPTH} levels")]
@@ -280,6 +291,9 @@ fn inputs_from_json(id: &str, value: Option<&Value>) -> Result<IndexMap<String, 
             return Err(GraphError::InputsNotAnObject { node: id.to_owned(), found: type_name(other) });
         }
     };
+    if inputs.len() > MAX_INPUTS {
+        return Err(GraphError::TooManyInputs { node: id.to_owned(), count: inputs.len() });
+    }
     if let Some((name, _)) = inputs.iter().find(|(_, value)| is_too_deep(value)) {
         return Err(GraphError::TooDeep { node: id.to_owned(), input: name.clone() });
     }

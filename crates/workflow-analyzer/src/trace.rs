@@ -1,1 +1,303 @@
-//! Follows the links of a graph.
+//! Follows the links of a graph, with the types of `object_info` where the class is known.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{ClassInfo, Graph, Input, InputKind, InputSpec, Node, ObjectInfo};
+
+/// The type of a link of which nothing is known.
+pub(crate) const ANY: &str = "*";
+
+/// A value that comes through more nodes than this is not looked for any further.
+const MAX_HOPS: usize = 16;
+
+/// An output of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Port<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) slot: usize,
+}
+
+/// A link, seen from the node that it leads into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge<'a> {
+    pub(crate) input: &'a str,
+    pub(crate) from: Port<'a>,
+    /// The type that it carries, or [`ANY`].
+    pub(crate) kind: &'a str,
+}
+
+/// A graph together with what is known of its classes.
+pub(crate) struct Trace<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) info: &'a ObjectInfo,
+    /// The output nodes, in the graph's order.
+    pub(crate) outputs: Vec<&'a str>,
+    /// What the outputs need, each node after those that it needs (cycles apart).
+    pub(crate) live: Vec<&'a str>,
+    /// What others take from nodes of unknown classes.
+    taken: HashMap<&'a str, HashSet<&'a str>>,
+}
+
+impl<'a> Trace<'a> {
+    pub(crate) fn new(graph: &'a Graph, info: &'a ObjectInfo) -> Trace<'a> {
+        let is_output = |node: &Node| info.class(&node.class_type).is_some_and(|class| class.output_node);
+        let outputs: Vec<&str> =
+            graph.nodes.iter().filter(|(_, node)| is_output(node)).map(|(id, _)| id.as_str()).collect();
+        let mut trace = Trace { graph, info, outputs, live: Vec::new(), taken: HashMap::new() };
+        trace.live = in_order(graph, &trace.roots());
+        trace.taken = trace.taken_from_unknown();
+        trace
+    }
+
+    pub(crate) fn node(&self, id: &str) -> Option<&'a Node> {
+        self.graph.nodes.get(id)
+    }
+
+    pub(crate) fn class(&self, id: &str) -> Option<&'a ClassInfo> {
+        self.info.class(&self.node(id)?.class_type)
+    }
+
+    pub(crate) fn spec(&self, id: &str, input: &str) -> Option<&'a InputSpec> {
+        self.class(id)?.inputs.get(input)
+    }
+
+    /// The links into a node, in the order of its inputs; those to nodes that aren't there are left out.
+    pub(crate) fn edges(&self, id: &str) -> Vec<Edge<'a>> {
+        let Some(node) = self.node(id) else { return Vec::new() };
+        let edges = node.inputs.iter().filter_map(|(input, value)| {
+            let (source, slot) = value.as_link()?;
+            let (source, _) = self.graph.nodes.get_key_value(source)?;
+            let from = Port { node: source, slot };
+            Some(Edge { input, from, kind: self.kind(from, id, input) })
+        });
+        edges.collect()
+    }
+
+    /// The links into a node that carry `kind`.
+    pub(crate) fn edges_of(&self, id: &str, kind: &str) -> Vec<Edge<'a>> {
+        self.edges(id).into_iter().filter(|edge| edge.kind == kind).collect()
+    }
+
+    /// Whether a node has an input of that type: by its class, or else by what is linked to it.
+    pub(crate) fn takes(&self, id: &str, kind: &str) -> bool {
+        match self.class(id) {
+            Some(class) => class.takes(kind),
+            None => self.edges(id).iter().any(|edge| edge.kind == kind),
+        }
+    }
+
+    /// Whether a node has an output of that type: by its class, or else by what others take from it.
+    pub(crate) fn gives(&self, id: &str, kind: &str) -> bool {
+        match self.class(id) {
+            Some(class) => class.gives(kind),
+            None => self.taken.get(id).is_some_and(|kinds| kinds.contains(kind)),
+        }
+    }
+
+    /// Whether conditioning ends in this node: a sampler or a guider.
+    pub(crate) fn is_conditioned(&self, id: &str) -> bool {
+        self.takes(id, "CONDITIONING")
+            && (self.is_sampler(id) || self.gives(id, "GUIDER"))
+            && !self.passes_on(id)
+    }
+
+    /// Whether this node samples: it turns a model with conditioning, or a guider, into latents or pictures.
+    pub(crate) fn is_sampler(&self, id: &str) -> bool {
+        if self.gives(id, "GUIDER") || self.passes_on(id) {
+            return false;
+        }
+        let samples = self.takes(id, "GUIDER") || (self.takes(id, "MODEL") && self.takes(id, "CONDITIONING"));
+        samples
+            && (self.class(id).is_none()
+                || ["LATENT", "IMAGE", "VIDEO", "AUDIO"].iter().any(|k| self.gives(id, k)))
+    }
+
+    fn passes_on(&self, id: &str) -> bool {
+        self.gives(id, "MODEL") || self.gives(id, "CONDITIONING")
+    }
+
+    /// Every port that `kind` comes from, walking back from `start` over nodes that pass it on, nearest first.
+    /// `seen` may be shared between walks, so that many of them together stay linear.
+    pub(crate) fn upstream(
+        &self,
+        start: Port<'a>,
+        kind: &str,
+        seen: &mut HashSet<Port<'a>>,
+    ) -> Vec<Port<'a>> {
+        let mut found = Vec::new();
+        let mut pending = vec![start];
+        while let Some(port) = pending.pop() {
+            if !seen.insert(port) {
+                continue;
+            }
+            found.push(port);
+            pending.extend(self.passed(port, kind).into_iter().rev());
+        }
+        found
+    }
+
+    /// The ports whose `kind` this port passes on.
+    pub(crate) fn passed(&self, port: Port<'a>, kind: &str) -> Vec<Port<'a>> {
+        let edges: Vec<Edge<'a>> =
+            self.edges(port.node).into_iter().filter(|edge| edge.kind == kind || edge.kind == ANY).collect();
+        if edges.len() > 1
+            && let Some(edge) = self.partner(port, kind, &edges)
+        {
+            return vec![edge.from];
+        }
+        edges.into_iter().map(|edge| edge.from).collect()
+    }
+
+    /// The input that one of several outputs of the same type belongs to: by name (`positive`, also `negative_text`),
+    /// or by position when there are as many inputs as outputs.
+    fn partner(&self, port: Port<'a>, kind: &str, edges: &[Edge<'a>]) -> Option<Edge<'a>> {
+        let outputs = match self.class(port.node) {
+            Some(class) => class.outputs.as_slice(),
+            None => return edges.get(port.slot).filter(|_| is_pair(edges)).copied(),
+        };
+        let name = outputs.get(port.slot)?.name.to_lowercase();
+        let by_name = edges.iter().find(|edge| {
+            name == edge.input || name.strip_prefix(edge.input).is_some_and(|rest| rest.starts_with('_'))
+        });
+        if let Some(edge) = by_name {
+            return Some(*edge);
+        }
+        let slots =
+            || outputs.iter().enumerate().filter(|(_, output)| output.kind == kind).map(|(slot, _)| slot);
+        let rank = slots().position(|slot| slot == port.slot)?;
+        if slots().count() == edges.len() { edges.get(rank).copied() } else { None }
+    }
+
+    /// The input that really holds the value of `input`: itself, or a primitive's that is linked to it.
+    pub(crate) fn holder(&self, id: &'a str, input: &'a str) -> Option<(&'a str, &'a str)> {
+        let (mut id, mut input) = (id, input);
+        let family = self.spec(id, input).map(|spec| Family::of(&spec.kind));
+        for _ in 0..MAX_HOPS {
+            let port = match self.graph.input(id, input)? {
+                Input::Value(_) => return Some((id, input)),
+                Input::Link { node, slot } => Port { node, slot: *slot },
+            };
+            let (source, node) = self.graph.nodes.get_key_value(port.node)?;
+            input = self.forwarded(port, node, input, family)?;
+            id = source;
+        }
+        None
+    }
+
+    /// The input of a primitive, or of a node much like one, that comes out of `port`.
+    fn forwarded(
+        &self,
+        port: Port<'a>,
+        node: &'a Node,
+        wanted: &str,
+        family: Option<Family>,
+    ) -> Option<&'a str> {
+        let fits = |name: &str| match (self.spec(port.node, name), family) {
+            (Some(spec), Some(family)) => family.takes(Family::of(&spec.kind)),
+            _ => true,
+        };
+        let candidates: Vec<&str> =
+            node.inputs.keys().map(String::as_str).filter(|name| fits(name)).collect();
+        if let [only] = candidates.as_slice() {
+            return Some(only);
+        }
+        let output = self.class(port.node).and_then(|class| class.outputs.get(port.slot));
+        let output = output.map(|output| output.name.to_lowercase());
+        let names =
+            output.as_deref().into_iter().chain([wanted, "value", "text", "string", "prompt", "string_a"]);
+        names.into_iter().find_map(|name| candidates.iter().find(|candidate| **candidate == name).copied())
+    }
+
+    fn kind(&self, from: Port<'a>, consumer: &str, input: &str) -> &'a str {
+        let output = self.class(from.node).and_then(|class| class.outputs.get(from.slot));
+        if let Some(output) = output
+            && output.kind != ANY
+            && !output.kind.starts_with("COMFY_")
+        {
+            return &output.kind;
+        }
+        match self.spec(consumer, input).map(|spec| &spec.kind) {
+            Some(InputKind::Link { types }) => match types.as_slice() {
+                [only] => only,
+                _ => ANY,
+            },
+            _ => ANY,
+        }
+    }
+
+    /// Where ComfyUI would start. Nodes of unknown classes that nobody takes from may be outputs too; a graph with
+    /// neither is looked at as a whole.
+    fn roots(&self) -> Vec<&'a str> {
+        let links = self.graph.nodes.values().flat_map(|node| node.inputs.values());
+        let used: HashSet<&str> = links.filter_map(|input| Some(input.as_link()?.0)).collect();
+        let ids = || self.graph.nodes.keys().map(String::as_str);
+        let unknown = ids().filter(|id| !used.contains(id) && self.class(id).is_none());
+        let roots: Vec<&str> = self.outputs.iter().copied().chain(unknown).collect();
+        if roots.is_empty() { ids().collect() } else { roots }
+    }
+
+    fn taken_from_unknown(&self) -> HashMap<&'a str, HashSet<&'a str>> {
+        let mut taken: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for id in self.graph.nodes.keys() {
+            for edge in self.edges(id) {
+                if self.class(edge.from.node).is_none() {
+                    taken.entry(edge.from.node).or_default().insert(edge.kind);
+                }
+            }
+        }
+        taken
+    }
+}
+
+/// What values can stand for each other.
+#[derive(Clone, Copy, PartialEq)]
+enum Family {
+    Number,
+    Text,
+    Switch,
+    Other,
+}
+
+impl Family {
+    fn of(kind: &InputKind) -> Family {
+        match kind {
+            InputKind::Int { .. } | InputKind::Float { .. } => Family::Number,
+            InputKind::String { .. } | InputKind::Combo { .. } => Family::Text,
+            InputKind::Boolean => Family::Switch,
+            InputKind::Link { .. } | InputKind::Dynamic { .. } => Family::Other,
+        }
+    }
+
+    fn takes(self, other: Family) -> bool {
+        self == other && self != Family::Other
+    }
+}
+
+fn is_pair(edges: &[Edge<'_>]) -> bool {
+    matches!(edges, [first, second] if first.input.contains("pos") && second.input.contains("neg"))
+}
+
+/// What the roots need, each node after those that it needs. Links that close a circle are passed over.
+fn in_order<'a>(graph: &'a Graph, roots: &[&'a str]) -> Vec<&'a str> {
+    enum Step<'a> {
+        Enter(&'a str),
+        Leave(&'a str),
+    }
+    let mut order = Vec::new();
+    let mut entered = HashSet::new();
+    let mut pending: Vec<Step<'_>> = roots.iter().rev().map(|root| Step::Enter(root)).collect();
+    while let Some(step) = pending.pop() {
+        match step {
+            Step::Leave(id) => order.push(id),
+            Step::Enter(id) => {
+                let Some((id, node)) = graph.nodes.get_key_value(id) else { continue };
+                if entered.insert(id.as_str()) {
+                    pending.push(Step::Leave(id));
+                    let links = node.inputs.values().rev().filter_map(|input| Some(input.as_link()?.0));
+                    pending.extend(links.map(Step::Enter));
+                }
+            }
+        }
+    }
+    order
+}

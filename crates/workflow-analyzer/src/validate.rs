@@ -1,8 +1,45 @@
 //! What ComfyUI would refuse in a graph, found before it is asked, with the remedy.
 
-use std::collections::BTreeSet;
+mod links;
+#[cfg(test)]
+mod tests;
+mod values;
 
-use crate::{Graph, NodeId, ObjectInfo};
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::Value;
+
+use crate::graph::type_name;
+use crate::nearest::nearest;
+use crate::{ClassInfo, Graph, Input, InputKind, Node, NodeId, ObjectInfo};
+
+use links::{Needed, has_dynamic_inputs};
+pub(crate) use values::is_choice;
+use values::{check_value, choices_hint};
+
+/// More diagnostics than this help nobody.
+const MAX_DIAGNOSTICS: usize = 100;
+
+/// More names than this are not compared to find spelling mistakes in the names of inputs.
+const MAX_COMPARISONS: usize = 20_000;
+
+/// Names to offer instead of a wrong one.
+const NEAREST: usize = 3;
+
+/// Types of ComfyUI's own that a value can't stand for; custom types may have a widget of their own.
+const LINK_ONLY: [&str; 11] = [
+    "MODEL",
+    "CLIP",
+    "VAE",
+    "CONDITIONING",
+    "LATENT",
+    "IMAGE",
+    "MASK",
+    "CONTROL_NET",
+    "GUIDER",
+    "SIGMAS",
+    "UPSCALE_MODEL",
+];
 
 /// One thing that is wrong with a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,15 +123,37 @@ pub enum InputFiles<'a> {
 ///
 /// As in ComfyUI, only what an output node needs is looked at, but for unknown classes, which it refuses anywhere.
 /// A graph with no [`Severity::Error`] is accepted by a server with this `info`, but for what a class checks by code of
-/// its own. At most 100 are listed.
+/// its own. The 100 first are listed.
 pub fn validate(graph: &Graph, info: &ObjectInfo) -> Vec<Diagnostic> {
     validate_with(graph, info, &Options::default())
 }
 
 /// As [`validate`], with more known.
 pub fn validate_with(graph: &Graph, info: &ObjectInfo, options: &Options<'_>) -> Vec<Diagnostic> {
-    let _ = (graph, info, options);
-    Vec::new()
+    let mut check =
+        Check { graph, info, files: options.files, found: Vec::new(), errors: 0, left_out: 0, compared: 0 };
+    check.classes();
+    let needed = Needed::new(graph, info);
+    if needed.outputs.is_empty() {
+        if check.errors == 0 {
+            check.no_outputs();
+        }
+        return check.into_diagnostics();
+    }
+    let refused = check.errors > 0;
+    check.circle(&needed);
+    let mut faulty = HashSet::new();
+    for &id in &needed.nodes {
+        let before = check.errors;
+        check.node(id);
+        if check.errors > before {
+            faulty.insert(id);
+        }
+    }
+    if !refused && needed.has_good_output(&faulty) {
+        check.soften();
+    }
+    check.into_diagnostics()
 }
 
 impl DiagnosticCode {
@@ -116,4 +175,235 @@ impl DiagnosticCode {
             DiagnosticCode::MoreProblems => "more_problems",
         }
     }
+}
+
+/// What was found so far.
+struct Check<'a> {
+    graph: &'a Graph,
+    info: &'a ObjectInfo,
+    files: InputFiles<'a>,
+    found: Vec<Diagnostic>,
+    errors: usize,
+    left_out: usize,
+    /// How many names were compared to find spelling mistakes.
+    compared: usize,
+}
+
+/// What a diagnostic is about.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    id: &'a str,
+    node: &'a Node,
+    input: Option<&'a str>,
+}
+
+impl<'a> Check<'a> {
+    /// Unknown classes: ComfyUI refuses them wherever they are.
+    fn classes(&mut self) {
+        let (graph, info) = (self.graph, self.info);
+        for (id, node) in graph.nodes.iter().filter(|(_, node)| info.class(&node.class_type).is_none()) {
+            let message = format!("the server has no node class {}", shortened(&node.class_type));
+            let hint = || {
+                let known = nearest(&node.class_type, info.classes.keys().map(String::as_str), NEAREST);
+                let or_use =
+                    if known.is_empty() { String::new() } else { format!(", or use {}", known.join(" or ")) };
+                Some(format!("install the custom nodes that have it{or_use}"))
+            };
+            self.error(DiagnosticCode::MissingNodeClass, At { id, node, input: None }, message, hint);
+        }
+    }
+
+    fn no_outputs(&mut self) {
+        self.found.push(Diagnostic {
+            code: DiagnosticCode::PromptNoOutputs,
+            severity: Severity::Error,
+            node: None,
+            title: None,
+            input: None,
+            message: "no node puts anything out".to_owned(),
+            hint: Some("add one that does, such as SaveImage".to_owned()),
+        });
+    }
+
+    fn circle(&mut self, needed: &Needed<'a>) {
+        const MOST: usize = 10;
+        let Some(at) = needed.circle.first().and_then(|id| self.at(id)) else { return };
+        let mut names: Vec<String> = needed.circle.iter().take(MOST).map(|id| shortened(id)).collect();
+        names.push(if needed.circle.len() > MOST { "…".to_owned() } else { shortened(at.id) });
+        let message = format!("nodes feed each other in a circle: {}", names.join(" → "));
+        self.error(DiagnosticCode::Cycle, at, message, || Some("unlink one of them".to_owned()));
+    }
+
+    fn at(&self, id: &str) -> Option<At<'a>> {
+        let (id, node) = self.graph.nodes.get_key_value(id)?;
+        Some(At { id, node, input: None })
+    }
+
+    fn node(&mut self, id: &str) {
+        let Some(at) = self.at(id) else { return };
+        let Some(class) = self.info.class(&at.node.class_type) else { return };
+        for (name, spec) in &class.inputs {
+            let at = At { input: Some(name), ..at };
+            match at.node.inputs.get(name) {
+                Some(Input::Link { node, slot }) => self.link(at, name, &spec.kind, (node, *slot)),
+                Some(Input::Value(value)) => self.value(at, name, &spec.kind, value),
+                None if spec.required && !matches!(spec.kind, InputKind::Dynamic { .. }) => {
+                    let message = format!("{name} is required and missing");
+                    self.error(DiagnosticCode::RequiredInputMissing, at, message, || {
+                        Some(how_to_set(&spec.kind))
+                    });
+                }
+                None => {}
+            }
+        }
+        self.misspelt(at, class);
+    }
+
+    fn link(&mut self, at: At<'a>, name: &str, kind: &InputKind, (id, slot): (&str, usize)) {
+        let Some(source) = self.graph.nodes.get(id) else {
+            let message = format!("{name} is linked to node {}, which isn't there", shortened(id));
+            return self.error(DiagnosticCode::BadLinkedInput, at, message, || Some(how_to_set(kind)));
+        };
+        let Some(class) = self.info.class(&source.class_type) else { return };
+        let from = format!("node {} ({})", shortened(id), shortened(&class.name));
+        let fitting = || {
+            links::matching_output(class, kind)
+                .map(|slot| format!("output {slot} of node {} fits", shortened(id)))
+        };
+        let Some(output) = class.outputs.get(slot) else {
+            let message =
+                format!("{name} is linked to output {slot} of {from}, which has {}", class.outputs.len());
+            return self.error(DiagnosticCode::BadLinkedInput, at, message, fitting);
+        };
+        if !links::fits(&output.kind, kind) {
+            let message =
+                format!("{name} takes {}, {from} gives {} there", links::type_of(kind), output.kind);
+            self.error(DiagnosticCode::ReturnTypeMismatch, at, message, fitting);
+        }
+    }
+
+    fn value(&mut self, at: At<'a>, name: &str, kind: &InputKind, value: &Value) {
+        if value.is_array() {
+            let message = format!("{name} holds a list that is no link");
+            let hint =
+                r#"a link is ["node id", output number]; a list as a value goes into {"__value__": […]}"#;
+            return self.error(DiagnosticCode::BadLinkedInput, at, message, || Some(hint.to_owned()));
+        }
+        if let InputKind::Link { types } = kind {
+            if types.iter().any(|kind| LINK_ONLY.contains(&kind.as_str())) {
+                let message = format!("{name} holds {} where only a link helps", type_name(value));
+                let code = DiagnosticCode::InvalidInputType;
+                self.add(code, Severity::Warning, at, message, || Some(how_to_set(kind)));
+            }
+            return;
+        }
+        if let Err(fault) = check_value(name, kind, value, self.files) {
+            self.error(fault.code, at, fault.message, || choices_hint(kind, value));
+        }
+    }
+
+    /// Inputs that the class doesn't have are ignored by ComfyUI, and editors leave such behind; only one that looks
+    /// like an input which isn't set is worth telling.
+    fn misspelt(&mut self, at: At<'a>, class: &ClassInfo) {
+        if has_dynamic_inputs(class) {
+            return self.dynamic_links(at, class);
+        }
+        let names = class.inputs.keys().map(String::as_str);
+        let unset: Vec<&str> = names.filter(|name| !at.node.inputs.contains_key(*name)).collect();
+        for name in at.node.inputs.keys().filter(|name| !class.inputs.contains_key(*name)) {
+            self.compared += unset.len();
+            if self.is_full() || self.compared > MAX_COMPARISONS {
+                return;
+            }
+            if let [meant] = nearest(name, unset.iter().copied(), 1).as_slice() {
+                let message = format!("{} is no input of {}, it is ignored", shortened(name), class.name);
+                let at = At { input: Some(name), ..at };
+                let hint = || Some(format!("did you mean {meant}"));
+                self.add(DiagnosticCode::UnknownInput, Severity::Warning, at, message, hint);
+            }
+        }
+    }
+
+    /// The links of inputs that come and go with the graph (`images.image0`): their types aren't known beforehand.
+    fn dynamic_links(&mut self, at: At<'a>, class: &ClassInfo) {
+        let unlisted = at.node.inputs.iter().filter(|(name, _)| !class.inputs.contains_key(*name));
+        for (name, input) in unlisted {
+            if let Input::Link { node, slot } = input {
+                let kind = InputKind::Dynamic { name: String::new() };
+                self.link(At { input: Some(name), ..at }, name, &kind, (node, *slot));
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS
+    }
+
+    fn error(
+        &mut self,
+        code: DiagnosticCode,
+        at: At<'_>,
+        message: String,
+        hint: impl FnOnce() -> Option<String>,
+    ) {
+        self.errors += 1;
+        self.add(code, Severity::Error, at, message, hint);
+    }
+
+    /// The hint is only made when it is shown: looking for similar names in long lists takes time.
+    fn add(
+        &mut self,
+        code: DiagnosticCode,
+        severity: Severity,
+        at: At<'_>,
+        message: String,
+        hint: impl FnOnce() -> Option<String>,
+    ) {
+        if self.is_full() {
+            self.left_out += 1;
+            return;
+        }
+        let node = Some(at.id.to_owned());
+        let title = Some(at.node.label().to_owned());
+        let input = at.input.map(str::to_owned);
+        self.found.push(Diagnostic { code, severity, node, title, input, message, hint: hint() });
+    }
+
+    /// ComfyUI runs the outputs that are left, and drops the others without a word.
+    fn soften(&mut self) {
+        for diagnostic in &mut self.found {
+            diagnostic.severity = Severity::Warning;
+        }
+    }
+
+    fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        if self.left_out > 0 {
+            self.found.push(Diagnostic {
+                code: DiagnosticCode::MoreProblems,
+                severity: Severity::Warning,
+                node: None,
+                title: None,
+                input: None,
+                message: format!("{} more problems are not listed", self.left_out),
+                hint: None,
+            });
+        }
+        self.found
+    }
+}
+
+fn how_to_set(kind: &InputKind) -> String {
+    match kind {
+        InputKind::Link { types } => format!("link it to an output of type {}", types.join(" or ")),
+        _ => "set it".to_owned(),
+    }
+}
+
+/// A text from outside, short enough for a message.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    if text.chars().nth(MOST).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(MOST).chain(['…']).collect()
 }
