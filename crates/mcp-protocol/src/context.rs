@@ -44,10 +44,12 @@ impl RequestInfo {
 
     /// The tool, if this is a `tools/call`.
     pub fn called_tool<'a>(request: &'a RpcRequest<'_>) -> Option<&'a str> {
-        if request.method_name() != "tools/call" {
-            return None;
-        }
-        Self::of(request)?.target.as_deref()
+        Self::of(request)?.tool(request.method_name())
+    }
+
+    /// The tool, if the method is `tools/call`.
+    pub(crate) fn tool(&self, method: &str) -> Option<&str> {
+        self.target.as_deref().filter(|_| method == "tools/call")
     }
 }
 

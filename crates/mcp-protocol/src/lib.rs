@@ -1,4 +1,64 @@
 //! The Model Context Protocol, server and client, on jsonrpsee's method table.
+//!
+//! A server serves revisions 2026-07-28 (stateless), 2025-11-25 and 2025-06-18 (sessions) side by side, over
+//! Streamable HTTP ([`http::router`]) and stdio ([`Server::serve_stdio`]). A tool is a type: its arguments and its
+//! output give the schemas, and arguments that don't fit are answered before the tool is called.
+//!
+//! ```
+//! use mcp_protocol::{CallContext, Server, ServerInfo, Tool, ToolDefinition, ToolError, ToolReply};
+//!
+//! struct Add;
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Args {
+//!     /// The first number.
+//!     a: i64,
+//!     /// The second number; 1 if absent.
+//!     b: Option<i64>,
+//! }
+//!
+//! #[derive(serde::Serialize, schemars::JsonSchema)]
+//! struct Sum {
+//!     sum: i64,
+//! }
+//!
+//! impl Tool for Add {
+//!     type Args = Args;
+//!     type Output = Sum;
+//!
+//!     fn definition(&self) -> ToolDefinition {
+//!         ToolDefinition::new("add", "Adds two numbers.")
+//!     }
+//!
+//!     async fn call(&self, _cx: CallContext, args: Args) -> Result<ToolReply<Sum>, ToolError> {
+//!         let sum = args.a.checked_add(args.b.unwrap_or(1));
+//!         let sum = sum.ok_or_else(|| ToolError::new("overflow", "the sum is too large").remedy("use smaller numbers"))?;
+//!         Ok(Sum { sum }.into())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder(ServerInfo { name: "adder".into(), version: "1.0.0".into(), ..Default::default() })
+//!     .tool(Add)
+//!     .build()?;
+//!
+//! let request = concat!(
+//!     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":2,"b":3},"#,
+//!     r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+//!     r#""io.modelcontextprotocol/clientCapabilities":{}}}}"#,
+//! );
+//! let mut answers = Vec::new();
+//! server.serve_stdio(request.as_bytes(), &mut answers).await?;
+//! assert!(String::from_utf8(answers)?.contains(r#""structuredContent":{"sum":5}"#));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of a request: the transport parses the envelope and finds out its era and who calls ([`RequestInfo`]); the
+//! layers of [`ServerBuilder::layers`] see it (a [`GuardLayer`] answers for permissions and rate limits); the method is
+//! looked up in the table of its era; the result gets the shape of that era. [`error`] lists every error and its HTTP
+//! status. Cancelling a request drops its future.
 
 mod arguments;
 pub mod client;

@@ -253,7 +253,9 @@ fn walk(value: &mut Value, schema: &Value, root: &Value, depth: usize) {
         Value::Object(members) => walk_object(members, schema, root, depth),
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| walk(item, schema, root, depth + 1));
+                for item in items {
+                    walk(item, schema, root, depth + 1);
+                }
             }
         }
         Value::Number(number) if schema.get("type").is_some_and(|kind| kind == "integer") => {

@@ -81,7 +81,7 @@ impl SessionLimits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        SessionLimits { max_sessions: 1000, idle_timeout: Duration::from_secs(60 * 60) }
+        SessionLimits { max_sessions: 1000, idle_timeout: Duration::from_hours(1) }
     }
 }
 

@@ -1,10 +1,30 @@
 //! The Streamable HTTP transport, both eras on one endpoint.
 
+mod access;
+mod headers;
+mod legacy;
+mod modern;
+mod reply;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use crate::server::Server;
+pub(crate) use headers::ParamHeader;
+
+use crate::error::{self, INVALID_REQUEST};
+use crate::server::{Head, Server};
+use crate::wire::{Era, Message, ParseError, ProtocolVersion, Request, RequestId};
+use reply::Refusal;
 
 /// How the endpoint is offered.
 #[derive(Clone, Debug)]
@@ -41,13 +61,129 @@ impl Default for HttpConfig {
             allowed_origins: Vec::new(),
             allowed_hosts: AllowedHosts::Any,
             keep_alive: Duration::from_secs(15),
-            body_timeout: Duration::from_secs(120),
+            body_timeout: Duration::from_mins(2),
         }
     }
 }
 
 /// The endpoint as an axum router. The extensions of an HTTP request become those of the MCP request, so a middleware
-/// in front can say who calls.
-pub fn router(_server: Server, _config: &HttpConfig) -> Router {
-    Router::new()
+/// in front can say who calls; [`crate::SessionOwner`] among them ties legacy sessions to their opener.
+///
+/// Serve it with `TCP_NODELAY` set (`axum::serve::ListenerExt::tap_io`): without it a stream of events crawls.
+pub fn router(server: Server, config: HttpConfig) -> Router {
+    let path = config.path.clone();
+    let endpoint = Arc::new(Endpoint { server, config, running: legacy::Running::default() });
+    Router::new().route(&path, MethodRouter::new().fallback(handle)).with_state(endpoint)
 }
+
+struct Endpoint {
+    server: Server,
+    config: HttpConfig,
+    running: legacy::Running,
+}
+
+async fn handle(State(endpoint): State<Arc<Endpoint>>, request: axum::extract::Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let answered = match access::check(&endpoint.config, &parts) {
+        Err(refusal) => Err(refusal),
+        Ok(()) => match parts.method {
+            Method::POST => endpoint.post(parts, body).await,
+            Method::DELETE => endpoint.end_session(&parts).await,
+            // There are no messages outside of an answer yet, so a stream for them is not offered.
+            _ => Ok(not_allowed()),
+        },
+    };
+    answered.unwrap_or_else(IntoResponse::into_response)
+}
+
+fn not_allowed() -> Response {
+    let error = error::error(INVALID_REQUEST, "this endpoint takes POST, and DELETE to end a session");
+    let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, error).into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, DELETE"));
+    response
+}
+
+impl Endpoint {
+    async fn post(&self, parts: Parts, body: Body) -> Result<Response, Refusal> {
+        if !is_json(&parts) {
+            let error = error::error(INVALID_REQUEST, "the content type has to be application/json");
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, error));
+        }
+        let text = self.read(body).await?;
+        let message = Message::parse(&text).map_err(|cause| {
+            let id = match &cause {
+                ParseError::Invalid { id, .. } => id.as_ref(),
+                ParseError::Syntax(_) => None,
+            };
+            Refusal::bad_request(id, error::unparsable(&cause))
+        })?;
+        drop(text);
+        match message {
+            Message::Request(request) => self.request(parts, request).await,
+            Message::Notification { method, params } => {
+                if era_of(&parts, None)? == Era::Legacy {
+                    self.legacy_notification(&parts, &method, params.as_deref()).await?;
+                }
+                Ok(StatusCode::ACCEPTED.into_response())
+            }
+            Message::Response(_) => {
+                let error =
+                    error::error(INVALID_REQUEST, "this server asked nothing, so there is nothing to answer");
+                Err(Refusal::bad_request(None, error))
+            }
+        }
+    }
+
+    async fn request(&self, parts: Parts, request: Request) -> Result<Response, Refusal> {
+        let head = Head::read(request.params.as_deref())
+            .map_err(|error| Refusal::bad_request(Some(&request.id), error))?;
+        if head.is_modern() {
+            return self.modern_request(parts, request, head).await;
+        }
+        if request.method == "initialize" {
+            return self.initialize(parts, request, head).await;
+        }
+        match era_of(&parts, Some(&request.id))? {
+            Era::Modern => self.modern_request(parts, request, head).await,
+            Era::Legacy => self.legacy_request(parts, request, head).await,
+        }
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let limit = self.server.limits().max_message_bytes;
+        let collected =
+            tokio::time::timeout(self.config.body_timeout, Limited::new(body, limit).collect()).await;
+        let (status, message) = match collected {
+            Ok(Ok(body)) => return Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("the message is larger than {limit} bytes"))
+            }
+            Ok(Err(_)) => (StatusCode::BAD_REQUEST, "the body could not be read".to_owned()),
+            Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive".to_owned()),
+        };
+        Err(Refusal::new(status, None, error::error(INVALID_REQUEST, message)))
+    }
+}
+
+/// What the header says of a message without modern `_meta`.
+fn era_of(parts: &Parts, id: Option<&RequestId>) -> Result<Era, Refusal> {
+    let refuse = |error| Refusal::bad_request(id, error);
+    let Some(version) = headers::single(&parts.headers, headers::PROTOCOL_VERSION).map_err(refuse)? else {
+        // Revision 2025-03-26 is what an absent header means, and that isn't served.
+        let message =
+            "header MCP-Protocol-Version is missing; every message after initialize has to carry it";
+        return Err(refuse(error::error(INVALID_REQUEST, message)));
+    };
+    let version: ProtocolVersion =
+        version.parse().map_err(|_| refuse(error::unsupported_version(version)))?;
+    Ok(version.era())
+}
+
+fn is_json(parts: &Parts) -> bool {
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+}
+
+#[cfg(test)]
+mod tests;

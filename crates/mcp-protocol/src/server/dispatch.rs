@@ -92,13 +92,11 @@ pub(crate) async fn run(
     let guard = cancelled.drop_guard();
     let response = AssertUnwindSafe(call).catch_unwind().await;
     guard.disarm();
-    match response {
-        Ok(response) => answer(&response),
-        Err(_) => {
-            tracing::error!("a request handler panicked");
-            Err(error::internal())
-        }
-    }
+    let Ok(response) = response else {
+        tracing::error!("a request handler panicked");
+        return Err(error::internal());
+    };
+    answer(&response)
 }
 
 /// Takes the payload out of the response that jsonrpsee has written under the surrogate id.

@@ -33,14 +33,17 @@ impl MethodTables {
     }
 }
 
-pub(crate) fn tables(core: Core) -> MethodTables {
-    let core = Arc::new(core);
-    let mut legacy = RpcModule::from_arc(Arc::clone(&core));
-    register(&mut legacy, "initialize", |core, _, params| async move { core.initialize(&parsed(&params)?) });
+pub(crate) fn tables(core: &Arc<Core>) -> MethodTables {
+    let mut legacy = RpcModule::from_arc(Arc::clone(core));
+    register(
+        &mut legacy,
+        "initialize",
+        |core, _, params| async move { Ok(core.initialize(&parsed(&params)?)) },
+    );
     register(&mut legacy, "ping", |_, _, _| async move { Ok(Map::new()) });
     register_shared(&mut legacy);
 
-    let mut modern = RpcModule::from_arc(core);
+    let mut modern = RpcModule::from_arc(Arc::clone(core));
     register(&mut modern, "server/discover", |core, _, _| async move { Ok(core.discover()) });
     register_shared(&mut modern);
 
@@ -51,7 +54,7 @@ fn register_shared(module: &mut RpcModule<Core>) {
     register(
         module,
         "tools/list",
-        |core, cx, params| async move { core.list_tools(cx.era(), parsed(&params)?) },
+        |core, cx, params| async move { core.list_tools(cx.era(), &parsed(&params)?) },
     );
     register(module, "tools/call", |core, cx, params| async move {
         let params = parsed(&params)?;
@@ -85,14 +88,14 @@ struct ListParams {
 }
 
 impl Core {
-    fn initialize(&self, params: &InitializeParams) -> Result<InitializeResult, ErrorObjectOwned> {
+    fn initialize(&self, params: &InitializeParams) -> InitializeResult {
         let version = negotiated(&params.protocol_version);
-        Ok(InitializeResult {
+        InitializeResult {
             protocol_version: version.to_string(),
             capabilities: self.capabilities.clone(),
             server_info: self.implementation.clone(),
             instructions: self.instructions.clone(),
-        })
+        }
     }
 
     fn discover(&self) -> DiscoverResult {
@@ -105,7 +108,7 @@ impl Core {
         }
     }
 
-    fn list_tools(&self, era: Era, params: ListParams) -> Result<ListToolsResult, ErrorObjectOwned> {
+    fn list_tools(&self, era: Era, params: &ListParams) -> Result<ListToolsResult, ErrorObjectOwned> {
         let start = match &params.cursor {
             Some(cursor) => offset(cursor).ok_or_else(|| bad_cursor(cursor))?,
             None => 0,

@@ -1,6 +1,7 @@
 //! The server: its tools, its layers and its limits, whatever the transport.
 
 mod dispatch;
+mod drive;
 mod head;
 mod methods;
 mod table;
@@ -20,10 +21,13 @@ use tower::layer::Layer;
 use tower::layer::util::Identity;
 
 pub use dispatch::Dispatch;
+pub(crate) use drive::Frame;
 pub(crate) use head::Head;
+pub(crate) use methods::negotiated;
 
 use crate::context::{Channel, RequestInfo};
 use crate::error;
+use crate::http::ParamHeader;
 use crate::session::{MemorySessionStore, SessionLimits, SessionStore};
 use crate::tool::{DynTool, Tool, Typed};
 use crate::wire::{CacheScope, Implementation, Request, ServerCapabilities};
@@ -113,6 +117,7 @@ struct Inner {
     sessions: Arc<dyn SessionStore>,
     limits: Limits,
     in_flight: Arc<Semaphore>,
+    core: Arc<Core>,
 }
 
 /// What the methods work with.
@@ -130,6 +135,8 @@ pub(crate) struct Core {
 pub(crate) struct Call {
     pub(crate) answer: BoxFuture<'static, Answer>,
     pub(crate) channel: Arc<Channel>,
+    /// The answer of a call that has ended, until the notifications before it are sent.
+    done: Option<Answer>,
 }
 
 pub(crate) type Answer = Result<Box<RawValue>, ErrorObjectOwned>;
@@ -142,7 +149,7 @@ impl Server {
             tools: Vec::new(),
             sessions: Arc::new(MemorySessionStore::default()),
             limits: Limits::default(),
-            cache: CacheHints { ttl: Duration::from_secs(60), scope: CacheScope::Public },
+            cache: CacheHints { ttl: Duration::from_mins(1), scope: CacheScope::Public },
             layers: RpcServiceBuilder::new(),
         }
     }
@@ -161,6 +168,11 @@ impl Server {
 
     pub(crate) fn sessions(&self) -> &dyn SessionStore {
         self.inner.sessions.as_ref()
+    }
+
+    /// The arguments of a tool that headers have to repeat.
+    pub(crate) fn param_headers(&self, tool: &str) -> &[ParamHeader] {
+        self.inner.core.tools.get(tool).map(|tool| tool.headers.as_slice()).unwrap_or_default()
     }
 
     /// A place among the requests worked on at once.
@@ -183,7 +195,7 @@ impl Server {
         all.insert(Arc::new(info));
         all.insert(Arc::clone(&channel));
         let answer = dispatch::run(self.inner.service.call(request, all), channel.cancelled.clone(), permit);
-        Call { answer: Box::pin(answer), channel }
+        Call { answer: Box::pin(answer), channel, done: None }
     }
 }
 
@@ -232,7 +244,7 @@ impl<L> ServerBuilder<L> {
     {
         let mut capabilities = Map::new();
         capabilities.insert("tools".to_owned(), Map::new().into());
-        let core = Core {
+        let core = Arc::new(Core {
             implementation: Implementation {
                 name: self.info.name,
                 title: self.info.title,
@@ -243,13 +255,14 @@ impl<L> ServerBuilder<L> {
             tools: ToolTable::new(self.tools)?,
             cache: self.cache,
             page_size: self.limits.page_size.max(1),
-        };
-        let dispatch = Dispatch::new(methods::tables(core), self.limits.max_response_bytes);
+        });
+        let dispatch = Dispatch::new(methods::tables(&core), self.limits.max_response_bytes);
         let inner = Inner {
             service: Box::new(self.layers.service(dispatch)),
             sessions: self.sessions,
             in_flight: Arc::new(Semaphore::new(self.limits.max_in_flight)),
             limits: self.limits,
+            core,
         };
         Ok(Server { inner: Arc::new(inner), extensions: Extensions::new() })
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::BuildError;
 use crate::arguments::ArgumentCheck;
 use crate::context::CallContext;
+use crate::http::ParamHeader;
 use crate::nearest::nearest;
 use crate::tool::{DynTool, ToolError, ToolReply};
 use crate::wire::{CallToolResult, Content, ResultFrame, ToolDescription};
@@ -16,6 +17,7 @@ pub(crate) struct ToolTable {
 
 pub(crate) struct Registered {
     pub(crate) description: ToolDescription,
+    pub(crate) headers: Vec<ParamHeader>,
     check: ArgumentCheck,
     tool: Box<dyn DynTool>,
 }
@@ -66,7 +68,9 @@ impl Registered {
         if let Some(output) = &description.output_schema {
             ArgumentCheck::new(output.clone()).map_err(|reason| invalid("outputSchema", reason))?;
         }
-        Ok(Registered { description, check, tool })
+        let mut headers = Vec::new();
+        param_headers(&description.input_schema, &mut Vec::new(), &mut headers);
+        Ok(Registered { description, headers, check, tool })
     }
 
     /// Checks the arguments and calls the tool; what it failed with is part of the result.
@@ -79,6 +83,18 @@ impl Registered {
             Ok(reply) => succeeded(reply),
             Err(error) => failed(&error),
         }
+    }
+}
+
+/// Finds `x-mcp-header` on the way through nested `properties` (2026-07-28, streamable HTTP: custom headers).
+fn param_headers(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHeader>) {
+    if let Some(name) = schema.get("x-mcp-header").and_then(Value::as_str) {
+        found.push(ParamHeader { header: format!("Mcp-Param-{name}"), path: path.clone() });
+    }
+    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        path.push(name.clone());
+        param_headers(property, path, found);
+        path.pop();
     }
 }
 

@@ -200,7 +200,6 @@ impl<P, R> Outgoing<'_, P, R> {
     }
 }
 
-
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,0 +1,45 @@
+//! A server with one tool: over stdio, or with `--http` on 127.0.0.1:9100/mcp.
+
+use axum::serve::ListenerExt as _;
+use mcp_protocol::{CallContext, Server, ServerInfo, Tool, ToolDefinition, ToolError, ToolReply, http};
+
+struct Echo;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Args {
+    /// What to say.
+    text: String,
+}
+
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct Said {
+    text: String,
+}
+
+impl Tool for Echo {
+    type Args = Args;
+    type Output = Said;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("echo", "Says it back.")
+    }
+
+    async fn call(&self, cx: CallContext, args: Args) -> Result<ToolReply<Said>, ToolError> {
+        cx.progress(1.0, Some(1.0), Some("heard"));
+        Ok(Said { text: args.text }.into())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let info = ServerInfo { name: "echo".to_owned(), version: "1.0.0".to_owned(), ..ServerInfo::default() };
+    let server = Server::builder(info).tool(Echo).build()?;
+    if std::env::args().any(|argument| argument == "--http") {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 9100)).await?;
+        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
+        axum::serve(listener, http::router(server, http::HttpConfig::default())).await?;
+    } else {
+        server.serve_stdio(tokio::io::stdin(), tokio::io::stdout()).await?;
+    }
+    Ok(())
+}

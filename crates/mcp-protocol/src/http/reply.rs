@@ -1,0 +1,189 @@
+//! Answers: one JSON object, or a stream of events; the first thing that a call says decides which.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream;
+use http::{HeaderValue, StatusCode, header};
+use jsonrpsee::types::ErrorObjectOwned;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::headers::Accept;
+use crate::error::{self, RATE_LIMITED};
+use crate::server::{Answer, Call, Frame};
+use crate::wire::{Era, RequestId, response};
+
+/// A request that is answered before it becomes a call.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    id: Option<RequestId>,
+    error: ErrorObjectOwned,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, id: Option<RequestId>, error: ErrorObjectOwned) -> Refusal {
+        Refusal { status, id, error }
+    }
+
+    pub(super) fn bad_request(id: Option<&RequestId>, error: ErrorObjectOwned) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, id.cloned(), error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        json(self.status, self.id.as_ref(), &Err(self.error))
+    }
+}
+
+/// Where the frames of an answer come from.
+pub(super) enum Source {
+    /// The call runs inside the response: dropping that cancels it.
+    Inside(Box<Call>),
+    /// The call has ended already.
+    Ready(Option<Answer>),
+    /// The call runs in a task of its own. The channel ends without an answer when it is cancelled.
+    Beside(mpsc::Receiver<Frame>),
+}
+
+impl Source {
+    pub(super) fn ready(answer: Answer) -> Source {
+        Source::Ready(Some(answer))
+    }
+
+    /// Cancel-safe.
+    async fn next(&mut self) -> Option<Frame> {
+        match self {
+            Source::Inside(call) => Some(call.next().await),
+            Source::Ready(answer) => answer.take().map(Frame::Answer),
+            Source::Beside(frames) => frames.recv().await,
+        }
+    }
+}
+
+/// Whose answer it is, and how it may look.
+pub(super) struct Envelope {
+    pub(super) id: RequestId,
+    pub(super) era: Era,
+    pub(super) accept: Accept,
+    pub(super) keep_alive: Duration,
+}
+
+/// Waits for the first thing that the call says. Silence for as long as a keep-alive also opens a stream.
+pub(super) async fn reply(mut source: Source, envelope: Envelope) -> Response {
+    if envelope.accept == Accept::Json {
+        return whole(source, &envelope).await;
+    }
+    match timeout(envelope.keep_alive, source.next()).await {
+        Ok(Some(Frame::Answer(answer))) if envelope.accept == Accept::Both => answered(&envelope, &answer),
+        Ok(first) => events(Events { source, envelope, next: Next::Frame(first) }),
+        Err(_) => events(Events { source, envelope, next: Next::Comment }),
+    }
+}
+
+/// For a client that takes no stream: the notifications are lost to it.
+async fn whole(mut source: Source, envelope: &Envelope) -> Response {
+    loop {
+        match source.next().await {
+            Some(Frame::Note(_)) => {}
+            Some(Frame::Answer(answer)) => return answered(envelope, &answer),
+            None => return StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+}
+
+fn answered(envelope: &Envelope, answer: &Answer) -> Response {
+    let status = match answer {
+        Ok(_) => StatusCode::OK,
+        Err(error) => error::http_status(envelope.era, error.code()),
+    };
+    json(status, Some(&envelope.id), answer)
+}
+
+/// One JSON-RPC answer as the whole body, with the headers that go with its status.
+pub(super) fn json(status: StatusCode, id: Option<&RequestId>, answer: &Answer) -> Response {
+    let mut reply =
+        (status, [(header::CONTENT_TYPE, "application/json")], response(id, answer)).into_response();
+    let headers = reply.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Err(error) = answer
+        && let Some(seconds) = retry_after(error, status)
+    {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    reply
+}
+
+/// In whole seconds, rounded up: a client that waits so long isn't refused for it.
+fn retry_after(error: &ErrorObjectOwned, status: StatusCode) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Data {
+        #[serde(rename = "retryAfterMs")]
+        retry_after_ms: u64,
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return Some(1);
+    }
+    let data = error.data().filter(|_| error.code() == RATE_LIMITED)?;
+    let data: Data = serde_json::from_str(data.get()).ok()?;
+    Some(data.retry_after_ms.div_ceil(1000))
+}
+
+struct Events {
+    source: Source,
+    envelope: Envelope,
+    next: Next,
+}
+
+enum Next {
+    Frame(Option<Frame>),
+    Comment,
+    Wait,
+    End,
+}
+
+fn events(state: Events) -> Response {
+    let body = Body::from_stream(stream::unfold(state, |mut state| async move {
+        let chunk = state.chunk().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), state))
+    }));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, body).into_response()
+}
+
+impl Events {
+    /// The next piece of the body; nothing after the answer.
+    async fn chunk(&mut self) -> Option<String> {
+        let frame = match std::mem::replace(&mut self.next, Next::Wait) {
+            Next::Frame(frame) => frame,
+            Next::Wait => match timeout(self.envelope.keep_alive, self.source.next()).await {
+                Ok(frame) => frame,
+                Err(_) => return Some(COMMENT.to_owned()),
+            },
+            Next::Comment => return Some(COMMENT.to_owned()),
+            Next::End => None,
+        };
+        let text = match frame? {
+            Frame::Note(note) => note,
+            Frame::Answer(answer) => {
+                self.next = Next::End;
+                response(Some(&self.envelope.id), &answer)
+            }
+        };
+        Some(format!("event: message\ndata: {text}\n\n"))
+    }
+}
+
+const COMMENT: &str = ":\n\n";
