@@ -129,6 +129,13 @@ impl ObjectInfo {
         Ok(ObjectInfo { classes: classes.collect() })
     }
 
+    /// The classes of ComfyUI 0.8 that people's graphs use most and the edits put in, for when no server can be asked.
+    /// Their lists of models and files are empty.
+    pub fn well_known() -> ObjectInfo {
+        let document = serde_json::from_str(include_str!("info/well_known.json")).unwrap_or_default();
+        ObjectInfo::from_json(document).unwrap_or_default()
+    }
+
     /// The class of that name.
     pub fn class(&self, name: &str) -> Option<&ClassInfo> {
         self.classes.get(name)

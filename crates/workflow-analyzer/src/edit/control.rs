@@ -102,8 +102,8 @@ fn entries(trace: &Trace<'_>) -> Vec<Entry> {
     let mut entries = Vec::new();
     for &id in trace.live.iter().filter(|id| trace.is_conditioned(id)) {
         let edges = trace.edges_of(id, "CONDITIONING");
-        let (negatives, positives): (Vec<_>, Vec<_>) =
-            edges.iter().partition(|edge| edge.input.contains("neg"));
+        let (negatives, positives): (Vec<Edge<'_>>, Vec<Edge<'_>>) =
+            edges.into_iter().partition(|edge| edge.input.contains("neg"));
         let mut negatives =
             negatives.into_iter().map(|edge| (edge.input.to_owned(), Output::from(edge.from)));
         for edge in positives.into_iter().filter(|edge| !edge.input.contains("empty")) {

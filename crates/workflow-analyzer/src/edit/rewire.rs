@@ -139,6 +139,95 @@ pub(super) fn check_kind(kind: &InputKind, parameter: &str, value: &Value) -> Re
             check_bounds(parameter, number, *min, *max)?;
             Ok(value.clone())
         }
+        InputKind::String { .. } | InputKind::Combo { upload: true, .. } => {
+            value.as_str().map(Value::from).ok_or_else(|| wrong("a string"))
+        }
+        InputKind::Boolean => value.as_bool().map(Value::from).ok_or_else(|| wrong("true or false")),
+        InputKind::Combo { options, .. } => options.first().cloned(),
+            _ => None,
+        };
+        if let Some(value) = spec.default.clone().or(first) {
+            node.inputs.insert(name.clone(), Input::Value(value));
+        }
+    }
+    graph.add(node)
+}
+
+/// Every input that is linked to `from`.
+pub(super) fn users(graph: &Graph, from: &Output) -> Vec<(NodeId, String)> {
+    let is_user = |input: &Input| input.as_link() == Some((&from.node, from.slot));
+    let inputs =
+        graph.nodes.iter().flat_map(|(id, node)| node.inputs.iter().map(move |(name, i)| (id, name, i)));
+    inputs.filter(|(_, _, input)| is_user(input)).map(|(id, name, _)| (id.clone(), name.clone())).collect()
+}
+
+/// Links those inputs to `to`.
+pub(super) fn relink(graph: &mut Graph, inputs: &[(NodeId, String)], to: &Output) {
+    for (id, name) in inputs {
+        set(graph, id, name, to.link());
+    }
+}
+
+pub(super) fn set(graph: &mut Graph, id: &str, name: &str, input: Input) {
+    if let Some(node) = graph.nodes.get_mut(id) {
+        node.inputs.insert(name.to_owned(), input);
+    }
+}
+
+/// Removes a node that nobody uses any more, and what only it used. Output nodes stay.
+pub(super) fn prune(graph: &mut Graph, info: &ObjectInfo, id: &str) {
+    let mut pending = vec![id.to_owned()];
+    while let Some(id) = pending.pop() {
+        let Some(node) = graph.nodes.get(&id) else { continue };
+        let is_output = info.class(&node.class_type).is_none_or(|class| class.output_node);
+        let links = || graph.nodes.values().flat_map(|node| node.inputs.values().filter_map(Input::as_link));
+        if is_output || links().any(|(source, _)| source == id) {
+            continue;
+        }
+        if let Some(node) = graph.nodes.shift_remove(&id) {
+            pending.extend(node.inputs.values().filter_map(|input| Some(input.as_link()?.0.to_owned())));
+        }
+    }
+}
+
+/// Where VAEs come from: that of the node which decodes what is sampled, or else any.
+pub(super) fn vae(trace: &Trace<'_>) -> Option<Output> {
+    let vae = |id: &&str| trace.edges_of(id, "VAE").first().map(|edge| Output::from(edge.from));
+    let decodes = |id: &&&str| trace.gives(id, "IMAGE") && !trace.edges_of(id, "LATENT").is_empty();
+    let live = || trace.live.iter();
+    live().filter(decodes).find_map(vae).or_else(|| live().find_map(vae)).or_else(|| {
+        let slot = |id: &str| trace.class(id)?.outputs.iter().position(|output| output.kind == "VAE");
+        live().find_map(|id| Some(Output::new(id, slot(id)?)))
+    })
+}
+
+/// Refuses a value that the class of the server wouldn't take for that input; `parameter` is the caller's name for it.
+pub(super) fn check(class: &ClassInfo, input: &str, parameter: &str, value: &Value) -> Result<(), EditError> {
+    match class.inputs.get(input) {
+        Some(spec) => check_kind(&spec.kind, parameter, value).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// The value as it is put into the graph: an integer for an `Int`, whatever way it was written.
+pub(super) fn check_kind(kind: &InputKind, parameter: &str, value: &Value) -> Result<Value, EditError> {
+    let wrong = |expected| EditError::WrongType {
+        parameter: parameter.to_owned(),
+        expected,
+        found: crate::graph::type_name(value),
+    };
+    match kind {
+        InputKind::Int { min, max, .. } => {
+            let (number, json) = integer(value).ok_or_else(|| wrong("an integer"))?;
+            check_bounds(parameter, number, *min, *max)?;
+            Ok(json)
+        }
+        InputKind::Float { min, max, .. } => {
+            let number =
+                value.as_f64().filter(|number| number.is_finite()).ok_or_else(|| wrong("a number"))?;
+            check_bounds(parameter, number, *min, *max)?;
+            Ok(value.clone())
+        }
         InputKind::String { .. } if value.is_string() => Ok(value.clone()),
         InputKind::String { .. } => Err(wrong("a string")),
         InputKind::Boolean if value.is_boolean() => Ok(value.clone()),

@@ -132,12 +132,11 @@ fn start_from_image(
             set(graph, node, input, image.into());
         } else if source.image_input.is_none() {
             check_replaceable(graph, info, source, edit)?;
-            let latent = match &encoded {
-                Some(latent) => Output::clone(latent),
-                None => {
-                    let vae = vae.clone().ok_or(EditError::NotPossible { edit, reason: "it has no VAE" })?;
-                    encode(graph, info, image, &vae)?
-                }
+            let latent = if let Some(latent) = &encoded {
+                Output::clone(latent)
+            } else {
+                let vae = vae.clone().ok_or(EditError::NotPossible { edit, reason: "it has no VAE" })?;
+                encode(graph, info, image, &vae)?
             };
             replace_latent(graph, info, &source.latent, &latent);
             encoded = Some(latent);
