@@ -1,0 +1,112 @@
+//! Which era a server speaks, found out with one request: modern first, `initialize` where that isn't understood.
+//!
+//! 2026-07-28, basic/versioning and the "Backward Compatibility" sections of both transports.
+
+use serde_json::{Map, Value, json};
+
+use super::error::{ClientError, shortened};
+use super::options::PeerOptions;
+use super::transport::{Call, Transport};
+use crate::error::{HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_PROTOCOL_VERSION};
+use crate::wire::{
+    DiscoverResult, Era, Implementation, InitializeParams, InitializeResult, ProtocolVersion,
+    ServerCapabilities,
+};
+
+/// What a server says of itself when it is opened.
+#[derive(Debug, Clone)]
+pub struct ServerAbout {
+    /// The revision that is spoken with it.
+    pub version: ProtocolVersion,
+    /// Its name, as it says.
+    pub info: Implementation,
+    /// What it can do.
+    pub capabilities: ServerCapabilities,
+    /// For the model: how to use it.
+    pub instructions: Option<String>,
+}
+
+/// Opens the server in the newest revision that both sides speak.
+pub(super) async fn open(transport: &Transport, options: &PeerOptions) -> Result<ServerAbout, ClientError> {
+    let legacy = match discover(transport, options).await {
+        Ok(found) => match agreed(&found.supported_versions)? {
+            version if version.era() == Era::Modern => {
+                return Ok(ServerAbout {
+                    version,
+                    info: found.frame.server_info().unwrap_or_default(),
+                    capabilities: found.capabilities,
+                    instructions: found.instructions,
+                });
+            }
+            legacy => legacy,
+        },
+        Err(error) => legacy_after(error, transport)?,
+    };
+    initialize(transport, options, legacy).await
+}
+
+async fn discover(transport: &Transport, options: &PeerOptions) -> Result<DiscoverResult, ClientError> {
+    let mut call = Call::new("server/discover", Map::new());
+    call.timeout = match transport {
+        Transport::Stream(_) => options.probe_timeout.min(options.timeout),
+        Transport::Http(_) => options.timeout,
+    };
+    transport.typed(&call, ProtocolVersion::LATEST, &options.client_info).await
+}
+
+/// The revision for `initialize` when the probe's error is one of a legacy server; else the error itself.
+fn legacy_after(error: ClientError, transport: &Transport) -> Result<ProtocolVersion, ClientError> {
+    let on_stream = matches!(transport, Transport::Stream(_));
+    match error {
+        ClientError::Rpc { code: UNSUPPORTED_PROTOCOL_VERSION, data, .. } => {
+            let supported = data.as_ref().and_then(|data| data.get("supported")).and_then(Value::as_array);
+            let supported = supported.into_iter().flatten().filter_map(Value::as_str).take(32).map(shortened);
+            agreed(&supported.collect::<Vec<_>>())
+        }
+        ClientError::Rpc { code: HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY, .. } => Err(error),
+        ClientError::Rpc { .. }
+        | ClientError::Protocol { .. }
+        | ClientError::HttpStatus { status: 400..=499, .. } => Ok(ProtocolVersion::LATEST_LEGACY),
+        // Some legacy servers keep silent about what comes before `initialize`.
+        ClientError::Timeout { .. } if on_stream => Ok(ProtocolVersion::LATEST_LEGACY),
+        error => Err(error),
+    }
+}
+
+/// The newest revision that both sides speak.
+fn agreed(supported: &[String]) -> Result<ProtocolVersion, ClientError> {
+    ProtocolVersion::SUPPORTED
+        .into_iter()
+        .find(|version| supported.iter().any(|name| name == version.as_str()))
+        .ok_or_else(|| ClientError::NoCommonVersion { supported: supported.to_vec() })
+}
+
+/// Opens a legacy session.
+pub(super) async fn initialize(
+    transport: &Transport,
+    options: &PeerOptions,
+    version: ProtocolVersion,
+) -> Result<ServerAbout, ClientError> {
+    transport.answer_requests();
+    let params = InitializeParams {
+        protocol_version: version.as_str().to_owned(),
+        capabilities: json!({}),
+        client_info: options.client_info.clone(),
+    };
+    let params = serde_json::to_value(params).unwrap_or_default();
+    let mut call = Call::new("initialize", params.as_object().cloned().unwrap_or_default());
+    call.timeout = options.timeout;
+    let found: InitializeResult = transport.typed(&call, version, &options.client_info).await?;
+    let version = agreed(&[shortened(&found.protocol_version)])?;
+    if version.era() == Era::Modern {
+        // A modern revision has no sessions; a server that says so contradicts itself.
+        return Err(ClientError::protocol("initialize", "it opens a session in a revision without sessions"));
+    }
+    transport.notify("notifications/initialized", &json!({}), version).await?;
+    Ok(ServerAbout {
+        version,
+        info: found.server_info,
+        capabilities: found.capabilities,
+        instructions: found.instructions,
+    })
+}
