@@ -184,7 +184,7 @@ mod tests {
             "{}",
             r#"{"type":"crystools.monitor","data":{"cpu":1}}"#,
             r#"{"type":"executing"}"#,
-            r#"{"type":"executing","data":[]}"#,
+            r#"{"type":"executing","data":[{}]}"#,
             r#"{"type":"progress","data":{"node":{}}}"#,
             r#"{"type":7}"#,
         ] {

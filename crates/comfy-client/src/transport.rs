@@ -354,13 +354,8 @@ fn reason(error: &reqwest::Error) -> UnreachableReason {
     let refused = |cause: &(dyn Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
     };
-    // `io::Error::source` skips the error that it wraps.
     let tls = |cause: &(dyn Error + 'static)| {
-        cause.is::<rustls::Error>()
-            || cause
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref)
-                .is_some_and(|inner| inner.is::<rustls::Error>())
+        cause.is::<rustls::Error>() || cause.downcast_ref::<io::Error>().is_some_and(wraps_tls)
     };
     if causes().any(refused) {
         UnreachableReason::Refused
@@ -369,6 +364,13 @@ fn reason(error: &reqwest::Error) -> UnreachableReason {
     } else {
         UnreachableReason::Other
     }
+}
+
+/// `io::Error::source` skips the error that it wraps.
+fn wraps_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(wraps_tls)
+    })
 }
 
 fn root(error: &dyn Error) -> String {
