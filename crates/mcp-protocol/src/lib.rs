@@ -71,6 +71,8 @@ mod schema;
 mod server;
 pub mod session;
 mod stdio;
+#[cfg(test)]
+mod testing;
 mod tool;
 pub mod wire;
 

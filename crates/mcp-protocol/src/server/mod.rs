@@ -30,7 +30,7 @@ use crate::error;
 use crate::http::ParamHeader;
 use crate::session::{MemorySessionStore, SessionLimits, SessionStore};
 use crate::tool::{DynTool, Tool, Typed};
-use crate::wire::{CacheScope, Implementation, Request, ServerCapabilities};
+use crate::wire::{CacheScope, Implementation, Request, ServerCapabilities, ToolDescription};
 use dispatch::ErasedService;
 use table::ToolTable;
 
@@ -209,6 +209,11 @@ impl<L> ServerBuilder<L> {
     pub fn dyn_tool(mut self, tool: impl DynTool) -> Self {
         self.tools.push(Box::new(tool));
         self
+    }
+
+    /// What `tools/list` will say of the tools added so far.
+    pub fn descriptions(&self) -> Vec<ToolDescription> {
+        self.tools.iter().map(|tool| tool.description()).collect()
     }
 
     /// Where legacy sessions over HTTP are kept.
