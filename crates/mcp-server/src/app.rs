@@ -1,0 +1,252 @@
+//! The parts of the gateway, put together.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use auth::{Authenticator, RateLimiter};
+use comfy_client::{ComfyAuth, ComfyClient, ComfyConfig};
+use comfy_sandbox::{Sandbox, SandboxConfig};
+use job_queue::{Job, JobState, Observer, Queue, QueueConfig};
+use progress::{Event, Hub, HubConfig, StateChange};
+use secrecy::SecretString;
+use storage::{ArtifactStore, LockMode, Storage, StorageConfig};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use workflow_analyzer::ObjectInfo;
+
+use crate::backend::Pool;
+use crate::catalog::Catalog;
+use crate::error::ServerError;
+use crate::executor::ComfyExecutor;
+use crate::plan::Plan;
+use crate::settings::Settings;
+
+/// How long `cancel_job` waits for a running job to end.
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// How long a job may go on after a stop is asked, before it is left to be found again.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Everything a tool or an HTTP handler works with.
+pub struct App {
+    /// The configuration.
+    pub settings: Settings,
+    /// The queue.
+    pub queue: Queue,
+    /// Events of jobs.
+    pub hub: Hub,
+    /// ComfyUI.
+    pub pool: Arc<Pool>,
+    /// Workflows by name.
+    pub catalog: Catalog,
+    /// Pictures.
+    pub artifacts: ArtifactStore,
+    /// The database, for sessions and keys.
+    pub storage: Storage,
+    /// Keys; asked only where authentication is on.
+    pub authenticator: Authenticator,
+    /// Calls of each client.
+    pub limiter: RateLimiter,
+    /// Cancelled when the server stops.
+    pub stopping: CancellationToken,
+    listening: OnceLock<String>,
+}
+
+/// The app and what runs beside it.
+pub struct Running {
+    /// The app.
+    pub app: Arc<App>,
+    workers: tokio::task::JoinHandle<()>,
+    sandbox: Option<Sandbox>,
+}
+
+/// Whether other processes may work on the same data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// The HTTP server: the folder is its own.
+    Exclusive,
+    /// A process that a desktop client started: there may be several.
+    Shared,
+}
+
+impl App {
+    /// Opens the data, starts to watch ComfyUI, and starts the workers. Doesn't wait for ComfyUI.
+    pub async fn start(settings: Settings, sharing: Sharing) -> anyhow::Result<Running> {
+        let stopping = CancellationToken::new();
+        let storage = open_storage(&settings, sharing).await?;
+        let sandbox = start_sandbox(&settings).await?;
+        let client = comfy(&settings, sandbox.as_ref())?;
+        let pool = Pool::start(vec![(display_url(client.url()), client)], &stopping);
+        let hub = Hub::new(HubConfig::default());
+        let jobs = storage.jobs();
+        if sharing == Sharing::Exclusive {
+            let found = jobs.void_leases(jiff::Timestamp::now()).await.context("the queue can't be read")?;
+            if found > 0 {
+                tracing::info!(jobs = found, "jobs that ran when the server stopped are taken up again");
+            }
+        }
+        let queue = Queue::new(Arc::clone(&jobs), queue_config(&settings), Arc::new(Announcer(hub.clone())));
+        let artifacts = storage.artifacts();
+        let executor =
+            ComfyExecutor { pool: Arc::clone(&pool), hub: hub.clone(), artifacts: artifacts.clone(), jobs };
+        let workers = tokio::spawn({
+            let (queue, stop) = (queue.clone(), stopping.clone());
+            async move { queue.run(Arc::new(executor), stop).await }
+        });
+        let app = Self {
+            catalog: Catalog::load(&settings.workflows_dir),
+            authenticator: Authenticator::new(storage.keys()),
+            limiter: RateLimiter::new(),
+            listening: OnceLock::new(),
+            settings,
+            queue,
+            hub,
+            pool,
+            artifacts,
+            storage,
+            stopping,
+        };
+        Ok(Running { app: Arc::new(app), workers, sandbox })
+    }
+
+    /// Makes a plan from what is installed. When it fails for a name or a file that isn't there, the list may be old:
+    /// ComfyUI is asked once more before the error is told.
+    pub async fn planned(
+        &self,
+        plan: impl Fn(&ObjectInfo) -> Result<Plan, ServerError>,
+    ) -> Result<Plan, ServerError> {
+        let installed = self.pool.installed().await?;
+        match plan(&installed.info) {
+            Err(error) if error.may_be_stale() => {
+                let installed = self.pool.installed_now().await?;
+                plan(&installed.info)
+            }
+            planned => planned,
+        }
+    }
+
+    /// How long a call waits for its job when it doesn't say.
+    pub fn default_wait(&self) -> Duration {
+        Duration::from_secs(self.settings.wait_seconds)
+    }
+
+    /// How long `cancel_job` waits for the end of a running job.
+    pub fn cancel_wait(&self) -> Duration {
+        CANCEL_WAIT
+    }
+
+    /// Where this server is reached over HTTP, without a slash at the end; none on stdio.
+    pub fn base_url(&self) -> Option<String> {
+        match &self.settings.public_url {
+            Some(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
+            None => self.listening.get().cloned(),
+        }
+    }
+
+    /// Tells the address once it is known.
+    pub fn listens_on(&self, base_url: String) {
+        let _ = self.listening.set(base_url);
+    }
+}
+
+impl Running {
+    /// Stops the workers; running prompts go on in ComfyUI and are found again at the next start.
+    pub async fn stop(self) {
+        self.app.stopping.cancel();
+        if let Err(error) = self.workers.await {
+            tracing::error!(%error, "the workers ended badly");
+        }
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+        if let Err(error) = self.app.storage.close().await {
+            tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the database was not closed well");
+        }
+    }
+}
+
+/// Opens the database and the folder of pictures.
+pub async fn open_storage(settings: &Settings, sharing: Sharing) -> anyhow::Result<Storage> {
+    let config = StorageConfig {
+        db_url: settings.database().to_string_lossy().into_owned(),
+        artifacts_dir: settings.artifacts_dir(),
+        max_artifact_bytes: 1 << 30,
+        lock: match sharing {
+            Sharing::Exclusive => LockMode::Exclusive,
+            Sharing::Shared => LockMode::Shared,
+        },
+    };
+    Ok(Storage::open(&config).await?)
+}
+
+async fn start_sandbox(settings: &Settings) -> anyhow::Result<Option<Sandbox>> {
+    if !settings.sandbox {
+        return Ok(None);
+    }
+    let config = SandboxConfig {
+        sampling_time: Duration::from_secs_f64(settings.sandbox_sampling_seconds),
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::start(config).await.context("the sandbox can't be started")?;
+    tracing::warn!(
+        url = %sandbox.url(),
+        "this is the sandbox: pictures are painted stand-ins, no model runs; set comfyui_url for real ones"
+    );
+    Ok(Some(sandbox))
+}
+
+fn comfy(settings: &Settings, sandbox: Option<&Sandbox>) -> anyhow::Result<ComfyClient> {
+    let mut config = match sandbox {
+        Some(sandbox) => ComfyConfig::new(sandbox.url()),
+        None => ComfyConfig::new(settings.comfyui_url.clone()),
+    };
+    if sandbox.is_none() {
+        config.ws_url.clone_from(&settings.comfyui_ws_url);
+        config.auth = settings.comfyui_token.clone().map(ComfyAuth::Bearer);
+        config.headers = settings
+            .comfyui_headers
+            .iter()
+            .map(|(name, value)| (name.clone(), SecretString::from(value.clone())))
+            .collect();
+    }
+    ComfyClient::new(&config).context("comfyui_url can't be used")
+}
+
+/// The URL without a name and a password in it.
+fn display_url(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return String::new() };
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+fn queue_config(settings: &Settings) -> QueueConfig {
+    QueueConfig {
+        max_concurrent_jobs: settings.max_concurrent_jobs,
+        max_queued: settings.max_queued_jobs,
+        max_queued_per_owner: settings.max_queued_jobs_per_client,
+        max_payload_bytes: 16 << 20,
+        retention: settings.job_retention(),
+        grace: STOP_GRACE,
+        ..QueueConfig::default()
+    }
+}
+
+/// Carries changes of state to the hub.
+struct Announcer(Hub);
+
+impl Observer for Announcer {
+    fn job_changed(&self, job: &Job) {
+        let message = job.error.as_ref().filter(|_| job.state == JobState::Failed).map(|error| error.message.clone());
+        let change = StateChange { state: job.state.as_str().to_owned(), message };
+        self.0.publish(job.id.as_str(), Event::State(change));
+        if job.state.is_terminal() {
+            self.0.close(job.id.as_str());
+        }
+        tracing::info!(
+            job.id = %job.id, job.state = job.state.as_str(), job.tool = %job.kind, job.attempt = job.attempt,
+            error.code = job.error.as_ref().map(|error| error.code.as_str()),
+            "job changed"
+        );
+    }
+}

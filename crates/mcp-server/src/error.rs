@@ -1,0 +1,282 @@
+//! Everything that can go wrong in a call, and the one place where it becomes an answer: a stable code, what went
+//! wrong and what to do. Causes that are ours alone are logged and not sent.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use mcp_protocol::ToolError;
+use serde_json::{Value, json};
+use workflow_analyzer::Diagnostic;
+
+use crate::backend::Unavailable;
+use crate::images::PictureError;
+
+/// Why a call can't be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A name that is not known, with those that are nearest.
+    #[error("{field}: there is no `{name}` here{}", did_you_mean(.nearest))]
+    UnknownName {
+        /// The argument.
+        field: String,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        nearest: Vec<String>,
+    },
+    /// An argument that has the right type and can't be used.
+    #[error("{field}: {problem}")]
+    InvalidArgument {
+        /// The argument.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An input image that can't be used.
+    #[error("{field}: {source}")]
+    InvalidImage {
+        /// The argument.
+        field: &'static str,
+        /// What is wrong with it; part of the text, because it is what the caller has to know.
+        source: PictureError,
+    },
+    /// A workflow file that could not be loaded.
+    #[error("the workflow `{name}` can't be used: {problem}")]
+    BrokenWorkflow {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A graph that ComfyUI would refuse.
+    #[error("the workflow can't run on this ComfyUI: {}", list(.0))]
+    InvalidWorkflow(Vec<Diagnostic>),
+    /// An edit that makes no sense on this graph.
+    #[error("{0}")]
+    Edit(#[from] workflow_analyzer::edit::EditError),
+    /// ComfyUI has no model at all.
+    #[error("this ComfyUI has no checkpoint and no diffusion model")]
+    NoModelInstalled,
+    /// ComfyUI lacks a file of a kind that the workflow needs.
+    #[error("this ComfyUI has no file of the kind `{kind}`, which {class} needs")]
+    NothingInstalled {
+        /// The folder of the kind: `loras`, `controlnet`.
+        kind: String,
+        /// The node class.
+        class: String,
+    },
+    /// No backend answers.
+    #[error("{0}")]
+    Unavailable(#[from] Unavailable),
+    /// No job, artifact or file of that id, or not the caller's.
+    #[error("there is no {kind} `{id}`")]
+    NotFound {
+        /// `job` or `artifact`.
+        kind: &'static str,
+        /// What was asked for.
+        id: String,
+    },
+    /// The queue is full.
+    #[error("the queue is full: {limit} jobs wait")]
+    QueueFull {
+        /// The limit that was met.
+        limit: usize,
+    },
+    /// The caller's key does not allow this.
+    #[error("this key doesn't allow `{0}`")]
+    Forbidden(String),
+    /// No key, or one that is not good.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// Too many calls.
+    #[error("too many calls")]
+    RateLimited {
+        /// How long to wait; none when waiting doesn't help.
+        retry_after: Option<Duration>,
+    },
+    /// Too many keys are being verified at once.
+    #[error("too many API keys are being verified")]
+    Busy,
+    /// Something of ours failed.
+    #[error("the server failed to do this")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl ServerError {
+    /// A failure of ours: logged here, told without its cause.
+    pub fn internal(error: impl Into<anyhow::Error>) -> Self {
+        let error = error.into();
+        tracing::error!(error = format!("{error:#}"), "a call failed");
+        Self::Internal(error)
+    }
+
+    /// Whether a newer list of nodes and models could make it go away.
+    pub fn may_be_stale(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownName { .. }
+                | Self::InvalidWorkflow(_)
+                | Self::Edit(_)
+                | Self::NoModelInstalled
+                | Self::NothingInstalled { .. }
+        )
+    }
+
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownName { .. } => "unknown_name",
+            Self::InvalidArgument { .. } => "invalid_arguments",
+            Self::InvalidImage { .. } => "invalid_image",
+            Self::BrokenWorkflow { .. } => "broken_workflow",
+            Self::InvalidWorkflow(_) => "invalid_workflow",
+            Self::Edit(_) => "workflow_edit_refused",
+            Self::NoModelInstalled => "no_model_installed",
+            Self::NothingInstalled { .. } => "missing_model",
+            Self::Unavailable(_) => "comfyui_unavailable",
+            Self::NotFound { .. } => "not_found",
+            Self::QueueFull { .. } => "queue_full",
+            Self::Forbidden(_) => "forbidden",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Busy => "busy",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    /// What the caller can do.
+    pub fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::UnknownName { field, .. } if field == "workflow" => "call list_workflows for the names",
+            Self::UnknownName { .. } => "call list_models for the names",
+            Self::InvalidImage { .. } => {
+                "send a PNG, JPEG or WebP as base64 or a data: URI, or an artifact's id"
+            }
+            Self::BrokenWorkflow { .. } => "mend or remove the file in workflows_dir and start the server again",
+            Self::NoModelInstalled => {
+                "put a checkpoint into ComfyUI's models/checkpoints, or a diffusion model, its text encoders and VAE \
+                 into models/diffusion_models, models/text_encoders and models/vae"
+            }
+            Self::NothingInstalled { kind, .. } => {
+                return Some(format!("put one into ComfyUI's models/{kind}"));
+            }
+            Self::Unavailable(_) => "start ComfyUI or set comfyui_url; the server keeps trying, so call again then",
+            Self::NotFound { kind: "job", .. } => "check the id; a finished job is forgotten after its retention",
+            Self::QueueFull { .. } => "wait until jobs have finished, or cancel some",
+            Self::Forbidden(_) => "ask for a key with this permission",
+            Self::Unauthenticated(_) => "send a valid key as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+            Self::RateLimited { retry_after: Some(wait) } => {
+                return Some(format!("call again in {:.1} seconds", wait.as_secs_f64()));
+            }
+            Self::Busy => "call again in a second",
+            Self::Internal(_) => "call again; if it goes on, the server's log says more",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// The HTTP status that goes with it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) | Self::QueueFull { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn data(&self) -> Option<Value> {
+        match self {
+            Self::UnknownName { field, nearest, .. } => Some(json!({"field": field, "nearest": nearest})),
+            Self::InvalidArgument { field, .. } => Some(json!({"field": field})),
+            Self::InvalidImage { field, .. } => Some(json!({"field": field})),
+            Self::InvalidWorkflow(diagnostics) => Some(json!({"diagnostics": diagnostics.iter().map(diagnostic).collect::<Vec<_>>()})),
+            Self::RateLimited { retry_after: Some(wait) } => {
+                Some(json!({"retryAfterMs": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)}))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<ServerError> for ToolError {
+    fn from(error: ServerError) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+            remedy: error.remedy(),
+            data: error.data().map(Box::new),
+        }
+    }
+}
+
+impl IntoResponse for ServerError {
+    fn into_response(self) -> Response {
+        let mut body = json!({"code": self.code(), "message": self.to_string()});
+        if let Some(remedy) = self.remedy() {
+            body["remedy"] = remedy.into();
+        }
+        if let Some(data) = self.data() {
+            body["data"] = data;
+        }
+        let mut response = (self.status(), axum::Json(json!({"error": body}))).into_response();
+        if let Self::RateLimited { retry_after: Some(wait) } = &self {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+        }
+        if let Self::Unauthenticated(_) = &self {
+            response.headers_mut().insert(
+                axum::http::header::WWW_AUTHENTICATE,
+                axum::http::HeaderValue::from_static("Bearer"),
+            );
+        }
+        response
+    }
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        names => {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            format!("; nearest: {}", names.join(", "))
+        }
+    }
+}
+
+fn list(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<_> = diagnostics.iter().take(5).map(line).collect();
+    let more = diagnostics.len().saturating_sub(lines.len());
+    if more > 0 { format!("{}; and {more} more", lines.join("; ")) } else { lines.join("; ") }
+}
+
+/// `node 3 (KSampler), sampler_name: "eulre" is not in the list; did you mean euler`
+fn line(diagnostic: &Diagnostic) -> String {
+    let mut text = String::new();
+    if let Some(node) = &diagnostic.node {
+        text = format!("node {node} ({})", diagnostic.title.as_deref().unwrap_or_default());
+    }
+    if let Some(input) = &diagnostic.input {
+        text = format!("{text}, {input}");
+    }
+    text = if text.is_empty() { diagnostic.message.clone() } else { format!("{text}: {}", diagnostic.message) };
+    match &diagnostic.hint {
+        Some(hint) => format!("{text} ({hint})"),
+        None => text,
+    }
+}
+
+fn diagnostic(diagnostic: &Diagnostic) -> Value {
+    json!({
+        "code": diagnostic.code.as_str(),
+        "node": diagnostic.node,
+        "title": diagnostic.title,
+        "input": diagnostic.input,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
+    })
+}

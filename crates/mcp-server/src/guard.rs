@@ -1,0 +1,88 @@
+//! The locks on the doors: who calls, what they may do, and how often.
+
+use std::sync::Arc;
+
+use auth::{AuthError, Principal, RateLimited};
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use jsonrpsee::core::middleware::Request as RpcRequest;
+use jsonrpsee::types::ErrorObjectOwned;
+use mcp_protocol::{RequestInfo, SessionOwner, error};
+
+use crate::app::App;
+use crate::error::ServerError;
+
+/// An axum middleware: finds out who calls and puts it into the request's extensions, or answers 401.
+pub async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match identify(&app, request.headers()).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(SessionOwner(principal.client_id.clone()));
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn identify(app: &App, headers: &HeaderMap) -> Result<Arc<Principal>, ServerError> {
+    if !app.settings.enable_auth {
+        return Ok(Arc::new(Principal::local()));
+    }
+    let key = presented(headers).ok_or(ServerError::Unauthenticated("this server needs an API key"))?;
+    verify(app, key).await
+}
+
+/// Who a key belongs to.
+pub async fn verify(app: &App, key: &str) -> Result<Arc<Principal>, ServerError> {
+    match app.authenticator.authenticate(key, Timestamp::now()).await {
+        Ok(principal) => Ok(Arc::new(principal)),
+        Err(AuthError::Missing) => Err(ServerError::Unauthenticated("this server needs an API key")),
+        Err(AuthError::Invalid | AuthError::Revoked) => {
+            Err(ServerError::Unauthenticated("the API key is not valid"))
+        }
+        Err(AuthError::Expired) => Err(ServerError::Unauthenticated("the API key has expired")),
+        Err(AuthError::Busy) => Err(ServerError::Busy),
+        Err(other) => Err(ServerError::internal(other)),
+    }
+}
+
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim))
+}
+
+/// Permission and rate limit of one use of a tool, or of the door of the same name.
+pub fn admit(app: &App, principal: &Principal, permission: &str) -> Result<(), ServerError> {
+    if !principal.may(permission) {
+        return Err(ServerError::Forbidden(permission.to_owned()));
+    }
+    let limited = |error: RateLimited| ServerError::RateLimited { retry_after: error.retry_after() };
+    app.limiter.check(principal, 1).map_err(limited)
+}
+
+/// The check of the MCP guard layer: the same for a tool call over any transport.
+pub fn check_call(app: &App, request: &RpcRequest<'_>) -> Result<(), ErrorObjectOwned> {
+    let Some(tool) = RequestInfo::called_tool(request) else { return Ok(()) };
+    let Some(principal) = request.extensions.get::<Arc<Principal>>() else {
+        return Err(error::unauthenticated("the caller is not known"));
+    };
+    admit(app, principal, tool).map_err(|refused| {
+        let text = match refused.remedy() {
+            Some(remedy) => format!("{refused}; {remedy}"),
+            None => refused.to_string(),
+        };
+        match refused {
+            ServerError::RateLimited { retry_after } => {
+                error::rate_limited(text, retry_after.unwrap_or_default())
+            }
+            _ => error::forbidden(text),
+        }
+    })
+}

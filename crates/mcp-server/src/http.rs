@@ -1,0 +1,167 @@
+//! The HTTP doors: `/mcp`, `/artifacts/{id}` and `/health`.
+
+use std::sync::Arc;
+
+use auth::Principal;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use mcp_protocol::Server;
+use mcp_protocol::http::{AllowedHosts, HttpConfig};
+use serde_json::{Value, json};
+use storage::Artifact;
+
+use crate::app::App;
+use crate::backend::Health;
+use crate::error::ServerError;
+use crate::{guard, inputs};
+
+/// All doors. Only `/health` is open when authentication is on.
+pub fn router(app: &Arc<App>, server: Server) -> Router {
+    let config = HttpConfig {
+        allowed_origins: app.settings.allowed_origins.clone(),
+        allowed_hosts: allowed_hosts(app),
+        ..HttpConfig::default()
+    };
+    let locked = Router::new()
+        .route("/artifacts/{id}", get(artifact))
+        .with_state(Arc::clone(app))
+        .merge(mcp_protocol::http::router(server, config))
+        .layer(from_fn_with_state(Arc::clone(app), guard::authenticate));
+    Router::new().route("/health", get(health)).with_state(Arc::clone(app)).merge(locked)
+}
+
+/// A page of another site must not reach a server on loopback by a name of its own (DNS rebinding).
+fn allowed_hosts(app: &App) -> AllowedHosts {
+    let public = app.settings.public_url.as_ref().and_then(|url| url.host_str());
+    match public {
+        Some(host) => AllowedHosts::List(vec![host.to_owned()]),
+        None if app.settings.is_loopback() => AllowedHosts::Loopback,
+        None => AllowedHosts::Any,
+    }
+}
+
+/// Whether this server and its ComfyUI answer. Says nothing that needs a key: no URL, no names.
+async fn health(State(app): State<Arc<App>>) -> Json<Value> {
+    let up = app.pool.backends().iter().filter(|backend| matches!(backend.health(), Health::Up { .. })).count();
+    Json(json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "comfyui": if up > 0 { "up" } else { "down" },
+        "sandbox": app.settings.sandbox,
+    }))
+}
+
+/// The bytes of an artifact, whole or a range.
+async fn artifact(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ServerError> {
+    guard::admit(&app, &principal, "get_image")?;
+    let artifact = inputs::owned(&app, &principal, &id).await?;
+    let etag = format!("\"{}\"", artifact.sha256);
+    if header_is(&headers, header::IF_NONE_MATCH, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let range = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
+        Some(text) => match parse_range(text, artifact.bytes) {
+            Some(range) => range,
+            None => {
+                let all = format!("bytes */{}", artifact.bytes);
+                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
+            }
+        },
+        None => None,
+    };
+    let (status, start, end) = match range {
+        Some((start, end)) => (StatusCode::PARTIAL_CONTENT, start, end),
+        None => (StatusCode::OK, 0, artifact.bytes),
+    };
+    let content = app.artifacts.read_range(&artifact.id, start..end).await.map_err(ServerError::internal)?;
+    let content = content.ok_or_else(|| ServerError::NotFound { kind: "artifact", id: id.clone() })?;
+    let mut response = Response::new(Body::from_stream(content.stream));
+    *response.status_mut() = status;
+    describe(response.headers_mut(), &artifact, &etag, end - start);
+    if range.is_some()
+        && let Ok(value) = HeaderValue::from_str(&format!("bytes {start}-{}/{}", end - 1, artifact.bytes))
+    {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    Ok(response)
+}
+
+fn header_is(headers: &HeaderMap, name: header::HeaderName, expected: &str) -> bool {
+    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == expected)
+    })
+}
+
+/// What comes from ComfyUI may be anything; a browser must neither guess its type nor run it.
+fn describe(headers: &mut HeaderMap, artifact: &Artifact, etag: &str, length: u64) {
+    let safe = ["image/", "video/", "audio/"].iter().any(|kind| artifact.media_type.starts_with(kind))
+        && !artifact.media_type.contains("svg");
+    let media_type = if safe { artifact.media_type.as_str() } else { "application/octet-stream" };
+    let name: String = artifact.file_name.chars().filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
+    let disposition = if safe { "inline" } else { "attachment" };
+    let fields = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+        (header::ETAG, etag.to_owned()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::CACHE_CONTROL, "private, max-age=31536000, immutable".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("{disposition}; filename=\"{name}\"")),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
+    ];
+    for (field, value) in fields {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(field, value);
+        }
+    }
+}
+
+/// One range, as start and end (exclusive). `Some(None)`: not a range that is understood, so all is sent, as RFC 9110
+/// has it; `None`: it lies outside.
+#[expect(clippy::option_option, reason = "both answers are absent ranges of different kinds, each with its status")]
+fn parse_range(text: &str, length: u64) -> Option<Option<(u64, u64)>> {
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Some(None);
+    };
+    let (start, end) = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
+        (Ok(start), Ok(last)) if start <= last => (start, last.saturating_add(1).min(length)),
+        (Ok(start), Err(_)) if last.trim().is_empty() => (start, length),
+        (Err(_), Ok(suffix)) if first.trim().is_empty() => (length.saturating_sub(suffix), length),
+        _ => return Some(None),
+    };
+    (start < end).then_some(Some((start, end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_range;
+
+    #[test]
+    fn ranges() {
+        let cases = [
+            ("bytes=0-9", Some(Some((0, 10)))),
+            ("bytes=90-200", Some(Some((90, 100)))),
+            ("bytes=10-", Some(Some((10, 100)))),
+            ("bytes=-5", Some(Some((95, 100)))),
+            ("bytes=100-", None),
+            ("bytes=-0", None),
+            ("bytes=5-1", Some(None)),
+            ("bytes=0-1,4-5", Some(None)),
+            ("lines=1-2", Some(None)),
+            ("bytes=0-18446744073709551615", Some(Some((0, 100)))),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_range(text, 100), expected, "{text}");
+        }
+    }
+}

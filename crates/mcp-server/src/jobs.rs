@@ -1,0 +1,267 @@
+//! Jobs as tools see them: submit, wait while telling the progress, look up for the owner alone, and answer.
+
+use std::time::Duration;
+
+use auth::Principal;
+use job_queue::{Enqueued, Job, JobId, JobState, NewJob, Priority, Queue, QueueError};
+use mcp_protocol::wire::Content;
+use mcp_protocol::{CallContext, ToolReply};
+use futures::FutureExt as _;
+use progress::{Event, Progress};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::error::ServerError;
+use crate::executor::Finished;
+use crate::images::PREVIEW_BYTES;
+use crate::plan::Plan;
+use crate::views::{ArtifactView, JobReply, JobView};
+
+/// A job is begun this often before it is given up.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// How a job is queued and how long its call waits.
+#[derive(Debug, Clone, Default)]
+pub struct Delivery {
+    /// Higher goes first.
+    pub priority: Option<i64>,
+    /// How long the call waits for the result.
+    pub wait: Option<Duration>,
+    /// The same key gives the same job.
+    pub idempotency_key: Option<String>,
+}
+
+/// Queues a plan and waits for it.
+pub async fn run(
+    app: &App,
+    cx: &CallContext,
+    principal: &Principal,
+    plan: &Plan,
+    delivery: Delivery,
+) -> Result<ToolReply<JobReply>, ServerError> {
+    let priority = Priority::new(delivery.priority.unwrap_or(0)).map_err(|error| {
+        ServerError::InvalidArgument { field: "priority".into(), problem: error.to_string() }
+    })?;
+    let payload = serde_json::to_value(plan).map_err(ServerError::internal)?;
+    let mut new = NewJob::new(principal.client_id.clone(), plan.tool.clone(), payload);
+    new.priority = priority;
+    new.max_attempts = MAX_ATTEMPTS;
+    new.idempotency_key.clone_from(&delivery.idempotency_key);
+    let enqueued = app.queue.submit(new).await?;
+    // A caller that hangs up before it learns the job's id can never ask for it again; one with an idempotency key
+    // can, by the same call.
+    let orphan = matches!(enqueued, Enqueued::Created(_)) && delivery.idempotency_key.is_none();
+    let guard = orphan.then(|| OrphanGuard::new(app, enqueued.job().id.clone()));
+    let job = wait(app, cx, enqueued.into_job(), delivery.wait.unwrap_or(app.default_wait())).await?;
+    if let Some(guard) = guard {
+        guard.disarm();
+    }
+    reply(app, &job).await
+}
+
+/// Waits for a job, telling the caller how far it is, until it ends, the time is up, or the server stops.
+pub async fn wait(app: &App, cx: &CallContext, job: Job, limit: Duration) -> Result<Job, ServerError> {
+    if job.state.is_terminal() || limit.is_zero() {
+        return Ok(job);
+    }
+    let mut events = app.hub.subscribe(job.id.as_str(), None);
+    let mut listening = cx.wants_progress();
+    let id = job.id.clone();
+    let ended = app.queue.wait(&id, Instant::now() + limit);
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            biased;
+            job_now = &mut ended => return Ok(job_now?.unwrap_or(job)),
+            () = app.stopping.cancelled() => break,
+            event = events.next(), if listening => match event {
+                Some(envelope) => tell(cx, &envelope.event),
+                None => listening = false,
+            },
+        }
+    }
+    Ok(app.queue.get(&id).await?.unwrap_or(job))
+}
+
+/// Percent with one decimal: enough for a bar, and few enough to send.
+fn tell(cx: &CallContext, event: &Event) {
+    match event {
+        Event::Progress(progress) => {
+            let percent = (progress.fraction * 1000.0).floor() / 10.0;
+            cx.progress(percent, Some(100.0), progress.message.as_deref());
+        }
+        Event::State(change) if change.state == JobState::Succeeded.as_str() => {
+            cx.progress(100.0, Some(100.0), Some("done"));
+        }
+        Event::State(_) | Event::Preview(_) => {}
+    }
+}
+
+/// The job, if it is the caller's.
+pub async fn owned(app: &App, principal: &Principal, id: &str) -> Result<Job, ServerError> {
+    let missing = || ServerError::NotFound { kind: "job", id: id.to_owned() };
+    let parsed: JobId = id.parse().map_err(|_| missing())?;
+    let job = app.queue.get(&parsed).await?.ok_or_else(missing)?;
+    if job.owner == principal.client_id { Ok(job) } else { Err(missing()) }
+}
+
+/// What is answered about a job: the text, a small preview, and a link to each artifact.
+pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerError> {
+    let mut view = view(app, job).await?;
+    let mut content = vec![Content::text(String::new())];
+    if job.state == JobState::Succeeded
+        && let Some(result) = &job.result
+        && let Ok(finished) = serde_json::from_value::<Finished>(result.clone())
+    {
+        let base_url = app.base_url();
+        let mut preview_room = PREVIEW_BYTES;
+        for id in &finished.artifacts {
+            let Some(artifact) = app.artifacts.get(id).await.map_err(ServerError::internal)? else { continue };
+            if let Some((media_type, bytes)) = app.artifacts.preview(id).await.map_err(ServerError::internal)?
+                && bytes.len() <= preview_room
+            {
+                preview_room -= bytes.len();
+                content.push(Content::image(bytes, media_type));
+            }
+            let artifact = ArtifactView::new(artifact, base_url.as_deref());
+            content.push(link(&artifact));
+            view.artifacts.push(artifact);
+        }
+        view.texts = finished.texts;
+    }
+    let next = next_step(&view);
+    content[0] = Content::text(text(&view, next.as_deref()));
+    Ok(ToolReply::with_content(JobReply { job: view, next }, content))
+}
+
+/// A job with its place in the queue or its progress.
+async fn view(app: &App, job: &Job) -> Result<JobView, ServerError> {
+    let mut view = JobView::new(job);
+    match job.state {
+        JobState::Queued => view.position = app.queue.position(&job.id).await?,
+        JobState::Running => {
+            if let Some(progress) = latest_progress(app, job) {
+                view.progress = Some((progress.fraction * 1000.0).floor() / 1000.0);
+                view.message = progress.message;
+            }
+        }
+        _ => {}
+    }
+    Ok(view)
+}
+
+/// The last progress that was told, if any is still kept.
+fn latest_progress(app: &App, job: &Job) -> Option<Progress> {
+    let mut events = app.hub.subscribe(job.id.as_str(), None);
+    let mut latest = None;
+    while let Some(Some(envelope)) = events.next().now_or_never() {
+        if let Event::Progress(progress) = envelope.event {
+            latest = Some(progress);
+        }
+    }
+    latest
+}
+
+fn link(artifact: &ArtifactView) -> Content {
+    Content::ResourceLink {
+        uri: artifact.uri.clone(),
+        name: artifact.file_name.clone(),
+        title: None,
+        description: artifact.url.clone(),
+        mime_type: Some(artifact.media_type.clone()),
+        size: Some(artifact.bytes),
+    }
+}
+
+fn next_step(view: &JobView) -> Option<String> {
+    use crate::views::State;
+    match view.state {
+        State::Queued | State::Running => {
+            Some(format!("call wait_for_job with job_id {} to wait on, or cancel_job to stop it", view.id))
+        }
+        State::Succeeded if !view.artifacts.is_empty() => {
+            Some("get_image gives a picture in full size; its uri is an image for img2img".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The job in a few lines, for a model that sees text alone.
+fn text(view: &JobView, next: Option<&str>) -> String {
+    use std::fmt::Write as _;
+    let state = serde_json::to_value(view.state).ok();
+    let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or_default();
+    let mut text = format!("job {} {state} ({}, workflow {})", view.id, view.tool, view.workflow);
+    if let Some(position) = view.position {
+        let _ = write!(text, ", {position} before it");
+    }
+    if let Some(progress) = view.progress {
+        let _ = write!(text, ", {:.0} %", progress * 100.0);
+    }
+    if let Some(seed) = view.seed {
+        let _ = write!(text, ", seed {seed}");
+    }
+    if let Some(error) = &view.error {
+        let _ = write!(text, "\n{}: {}", error.code, error.message);
+        if let Some(remedy) = &error.remedy {
+            let _ = write!(text, "; {remedy}");
+        }
+    }
+    for artifact in &view.artifacts {
+        let _ = write!(text, "\n{}", artifact.uri);
+        if let (Some(width), Some(height)) = (artifact.width, artifact.height) {
+            let _ = write!(text, " {width}x{height}");
+        }
+    }
+    for line in &view.texts {
+        let _ = write!(text, "\n{line}");
+    }
+    if let Some(next) = next {
+        let _ = write!(text, "\n{next}");
+    }
+    text
+}
+
+/// Cancels a job whose caller went away before it learned the id.
+struct OrphanGuard {
+    queue: Queue,
+    stopping: CancellationToken,
+    id: Option<JobId>,
+}
+
+impl OrphanGuard {
+    fn new(app: &App, id: JobId) -> Self {
+        Self { queue: app.queue.clone(), stopping: app.stopping.clone(), id: Some(id) }
+    }
+
+    fn disarm(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for OrphanGuard {
+    fn drop(&mut self) {
+        // A server that stops drops its calls too; their jobs go on after it is back.
+        if self.stopping.is_cancelled() {
+            return;
+        }
+        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
+        let queue = self.queue.clone();
+        runtime.spawn(async move {
+            tracing::info!(job.id = %id, "the caller is gone before it knew the job; it is cancelled");
+            if let Err(error) = queue.cancel(&id).await {
+                tracing::warn!(job.id = %id, %error, "an abandoned job could not be cancelled");
+            }
+        });
+    }
+}
+
+impl From<QueueError> for ServerError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full { limit } => Self::QueueFull { limit },
+            other => Self::internal(other),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The binary `mcp-server`.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use mcp_server::cli::{Cli, Command, ConfigCommand};
+use mcp_server::settings::{self, Loaded};
+use mcp_server::{keys, serve, telemetry};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(Command::Config(ConfigCommand::Schema)) = &cli.command {
+        print(&serde_json::to_string_pretty(&settings::json_schema())?);
+        return Ok(());
+    }
+    let loaded = settings::load(&cli.options.sources())?;
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::Config(_) = command {
+        print(&report(&loaded));
+        return Ok(());
+    }
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("the TLS library was set up twice"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?;
+    if let Command::Keys(command) = command {
+        return runtime.block_on(keys::run(&loaded.settings, command, &mut std::io::stdout()));
+    }
+    let flush = telemetry::start(&loaded.settings)?;
+    if let Some(file) = &loaded.file {
+        tracing::info!(file = %file.display(), "configuration read");
+    }
+    for key in &loaded.retired {
+        tracing::warn!("configuration key `{key}` has no effect any more");
+    }
+    let served = match command {
+        Command::Stdio => runtime.block_on(serve::stdio(loaded.settings)),
+        _ => runtime.block_on(serve::http(loaded.settings)),
+    };
+    // A read of standard input can't be cancelled; the process must not wait for it.
+    runtime.shutdown_background();
+    drop(flush);
+    served
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command that a person or a script has run")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+fn report(loaded: &Loaded) -> String {
+    let file = loaded.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
+    let settings = &loaded.settings;
+    format!(
+        "the configuration is good ({file})\nComfyUI: {}\nlisten: {}:{}\nauthentication: {}\ndata: {}\nworkflows: {}",
+        if settings.sandbox { "the embedded sandbox" } else { settings.comfyui_url.as_str() },
+        settings.mcp_server_host,
+        settings.mcp_server_port,
+        if settings.enable_auth { "on" } else { "off" },
+        settings.data_dir.display(),
+        settings.workflows_dir.display(),
+    )
+}

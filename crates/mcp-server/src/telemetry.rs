@@ -1,0 +1,60 @@
+//! The log: to standard error, and to a file when one is configured. Standard output belongs to MCP.
+
+use std::path::Path;
+
+use anyhow::Context;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::settings::{LogFormat, Settings};
+
+/// Starts the log. The guard writes out what is left when it is dropped.
+pub fn start(settings: &Settings) -> anyhow::Result<Option<WorkerGuard>> {
+    let filter = EnvFilter::try_new(&settings.log_level).with_context(|| {
+        format!("configuration key `log_level`: `{}` is not a level or a directive", settings.log_level)
+    })?;
+    let ansi = if std::io::IsTerminal::is_terminal(&std::io::stderr()) { Ansi::On } else { Ansi::Off };
+    let mut outputs = vec![format(settings.log_format, std::io::stderr, ansi)];
+    let mut guard = None;
+    if let Some(path) = &settings.log_file {
+        let (writer, flush) = file_writer(path)?;
+        outputs.push(format(settings.log_format, writer, Ansi::Off));
+        guard = Some(flush);
+    }
+    tracing_subscriber::registry().with(outputs).with(filter).init();
+    Ok(guard)
+}
+
+enum Ansi {
+    On,
+    Off,
+}
+
+fn format<W>(format: LogFormat, writer: W, ansi: Ansi) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(matches!(ansi, Ansi::On));
+    match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().boxed(),
+    }
+}
+
+fn file_writer(
+    path: &Path,
+) -> anyhow::Result<(tracing_appender::non_blocking::NonBlocking, WorkerGuard)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().with_context(|| {
+        format!("configuration key `log_file`: `{}` names no file", path.display())
+    })?;
+    let appender = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_prefix(name.to_string_lossy())
+        .max_log_files(14)
+        .build(folder)
+        .with_context(|| format!("the log cannot be written to {}", path.display()))?;
+    Ok(tracing_appender::non_blocking(appender))
+}

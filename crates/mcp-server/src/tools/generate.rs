@@ -1,0 +1,193 @@
+//! `generate_image`, `img2img` and `inpaint`.
+
+use std::sync::Arc;
+
+use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::arguments::{Queueing, Sampling};
+use super::{creates, principal};
+use crate::app::App;
+use crate::error::ServerError;
+use crate::inputs;
+use crate::jobs::{self, Delivery};
+use crate::plan::{self, Control, ImageRequest, Source};
+use crate::views::JobReply;
+
+/// How far img2img goes from its image when the call doesn't say.
+const IMG2IMG_STRENGTH: f64 = 0.75;
+/// Inside a mask, all is painted anew when the call doesn't say.
+const INPAINT_STRENGTH: f64 = 1.0;
+
+/// Makes a picture from text.
+pub(super) struct GenerateImage(pub(super) Arc<App>);
+/// Changes a picture by a text.
+pub(super) struct Img2Img(pub(super) Arc<App>);
+/// Paints a part of a picture anew.
+pub(super) struct Inpaint(pub(super) Arc<App>);
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct GenerateImageArgs {
+    #[schemars(length(min = 1))]
+    prompt: String,
+    #[schemars(range(min = 16, max = 16384))]
+    width: Option<u64>,
+    #[schemars(range(min = 16, max = 16384))]
+    height: Option<u64>,
+    #[schemars(range(min = 1, max = 64))]
+    batch_size: Option<u64>,
+    controlnet: Option<ControlNetArgs>,
+    #[serde(flatten)]
+    sampling: Sampling,
+    #[serde(flatten)]
+    queueing: Queueing,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ControlNetArgs {
+    /// Artifact id or URI, data: URI, or base64
+    image: String,
+    model: Option<String>,
+    #[schemars(range(min = 0, max = 10))]
+    strength: Option<f64>,
+    #[schemars(range(min = 0, max = 1))]
+    start: Option<f64>,
+    #[schemars(range(min = 0, max = 1))]
+    end: Option<f64>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Img2ImgArgs {
+    #[schemars(length(min = 1))]
+    prompt: String,
+    /// Artifact id or URI, data: URI, or base64
+    #[schemars(length(min = 1))]
+    image: String,
+    /// 0 keeps the image, 1 ignores it; 0.75 if absent
+    #[schemars(range(min = 0, max = 1))]
+    strength: Option<f64>,
+    #[schemars(range(min = 16, max = 16384))]
+    width: Option<u64>,
+    #[schemars(range(min = 16, max = 16384))]
+    height: Option<u64>,
+    #[serde(flatten)]
+    sampling: Sampling,
+    #[serde(flatten)]
+    queueing: Queueing,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct InpaintArgs {
+    #[schemars(length(min = 1))]
+    prompt: String,
+    /// Artifact id or URI, data: URI, or base64
+    #[schemars(length(min = 1))]
+    image: String,
+    /// Image, white where to paint; if absent, the transparent part
+    mask: Option<String>,
+    /// 1 if absent
+    #[schemars(range(min = 0, max = 1))]
+    strength: Option<f64>,
+    #[serde(flatten)]
+    sampling: Sampling,
+    #[serde(flatten)]
+    queueing: Queueing,
+}
+
+impl Tool for GenerateImage {
+    type Args = GenerateImageArgs;
+    type Output = JobReply;
+
+    fn definition(&self) -> ToolDefinition {
+        creates("generate_image", "Make a picture from text. Model, workflow and size are chosen if absent.")
+    }
+
+    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let principal = principal(&cx)?;
+        let control = match args.controlnet {
+            Some(control) => Some(Control {
+                image: inputs::picture(&self.0, &principal, "controlnet.image", &control.image).await?,
+                model: control.model,
+                strength: control.strength.unwrap_or(1.0),
+                start: control.start.unwrap_or(0.0),
+                end: control.end.unwrap_or(1.0),
+            }),
+            None => None,
+        };
+        let mut request = request(Source::Text, &args.prompt, &args.sampling);
+        request.width = args.width;
+        request.height = args.height;
+        request.control = control;
+        if let Some(batch_size) = args.batch_size {
+            request.parameters.insert("batch_size".into(), batch_size.into());
+        }
+        Ok(run(&self.0, &cx, "generate_image", request, args.queueing.into()).await?)
+    }
+}
+
+impl Tool for Img2Img {
+    type Args = Img2ImgArgs;
+    type Output = JobReply;
+
+    fn definition(&self) -> ToolDefinition {
+        creates("img2img", "Change a picture by a text.")
+    }
+
+    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let image = inputs::picture(&self.0, &*principal(&cx)?, "image", &args.image).await?;
+        let source = Source::Image { image, strength: args.strength.unwrap_or(IMG2IMG_STRENGTH) };
+        let mut request = request(source, &args.prompt, &args.sampling);
+        request.width = args.width;
+        request.height = args.height;
+        Ok(run(&self.0, &cx, "img2img", request, args.queueing.into()).await?)
+    }
+}
+
+impl Tool for Inpaint {
+    type Args = InpaintArgs;
+    type Output = JobReply;
+
+    fn definition(&self) -> ToolDefinition {
+        creates("inpaint", "Paint the masked part of a picture anew.")
+    }
+
+    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let principal = principal(&cx)?;
+        let image = inputs::picture(&self.0, &principal, "image", &args.image).await?;
+        let mask = match &args.mask {
+            Some(mask) => Some(inputs::picture(&self.0, &principal, "mask", mask).await?),
+            None => None,
+        };
+        let strength = args.strength.unwrap_or(INPAINT_STRENGTH);
+        let request = request(Source::Inpaint { image, mask, strength }, &args.prompt, &args.sampling);
+        Ok(run(&self.0, &cx, "inpaint", request, args.queueing.into()).await?)
+    }
+}
+
+fn request(source: Source, prompt: &str, sampling: &Sampling) -> ImageRequest {
+    ImageRequest {
+        workflow: sampling.workflow.clone(),
+        model: sampling.model.clone(),
+        source,
+        width: None,
+        height: None,
+        parameters: sampling.parameters(prompt),
+        loras: sampling.loras(),
+        control: None,
+    }
+}
+
+async fn run(
+    app: &App,
+    cx: &CallContext,
+    tool: &str,
+    request: ImageRequest,
+    delivery: Delivery,
+) -> Result<ToolReply<JobReply>, ServerError> {
+    let plan = app
+        .planned(|info| plan::image(tool, info, &app.catalog, &request))
+        .await?;
+    jobs::run(app, cx, &*principal(cx)?, &plan, delivery).await
+}

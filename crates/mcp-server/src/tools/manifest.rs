@@ -1,0 +1,87 @@
+//! `get_tools_manifest`: the tools as the Python original listed them.
+
+use std::sync::{Arc, OnceLock};
+
+use mcp_protocol::wire::ToolDescription;
+use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::jobs::NoArgs;
+use super::reads;
+
+/// The tools' descriptions, known once all tools are.
+pub(super) type Descriptions = Arc<OnceLock<Vec<ToolDescription>>>;
+
+/// Lists the tools with their parameters.
+pub(super) struct GetToolsManifest(pub(super) Descriptions);
+
+/// The server and its tools.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Manifest {
+    name: &'static str,
+    version: &'static str,
+    tools: Vec<ManifestTool>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ManifestTool {
+    name: String,
+    description: String,
+    parameters: Vec<ManifestParameter>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ManifestParameter {
+    name: String,
+    r#type: String,
+    required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+}
+
+impl Tool for GetToolsManifest {
+    type Args = NoArgs;
+    type Output = Manifest;
+
+    fn definition(&self) -> ToolDefinition {
+        reads("get_tools_manifest", "All tools with their parameters.")
+    }
+
+    async fn call(&self, _: CallContext, _: Self::Args) -> Result<ToolReply<Manifest>, ToolError> {
+        let tools = self.0.get().map(Vec::as_slice).unwrap_or_default();
+        Ok(Manifest {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            tools: tools.iter().map(manifest_tool).collect(),
+        }
+        .into())
+    }
+}
+
+fn manifest_tool(tool: &ToolDescription) -> ManifestTool {
+    let schema = &tool.input_schema;
+    let required = schema["required"].as_array();
+    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|required| required == name));
+    let properties = schema["properties"].as_object();
+    let parameters = properties.into_iter().flatten().map(|(name, property)| ManifestParameter {
+        name: name.clone(),
+        r#type: type_of(property),
+        required: is_required(name),
+        description: property["description"].as_str().map(str::to_owned),
+    });
+    ManifestTool {
+        name: tool.name.clone(),
+        description: tool.description.clone().unwrap_or_default(),
+        parameters: parameters.collect(),
+    }
+}
+
+fn type_of(property: &Value) -> String {
+    match (&property["type"], &property["enum"]) {
+        (Value::String(name), _) => name.clone(),
+        (_, Value::Array(_)) => "string".to_owned(),
+        _ => "object".to_owned(),
+    }
+}

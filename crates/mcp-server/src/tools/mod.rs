@@ -1,0 +1,67 @@
+//! The tools that agents call.
+
+mod arguments;
+mod generate;
+mod images;
+mod jobs;
+mod manifest;
+mod models;
+mod workflows;
+
+use std::sync::Arc;
+
+use auth::Principal;
+use mcp_protocol::wire::ToolAnnotations;
+use mcp_protocol::{CallContext, ServerBuilder, ToolDefinition};
+
+use crate::app::App;
+use crate::error::ServerError;
+
+/// Adds all tools.
+pub(crate) fn add_all(server: ServerBuilder, app: &Arc<App>) -> (ServerBuilder, ManifestSource) {
+    let descriptions = manifest::Descriptions::default();
+    let server = server
+        .tool(generate::GenerateImage(Arc::clone(app)))
+        .tool(generate::Img2Img(Arc::clone(app)))
+        .tool(generate::Inpaint(Arc::clone(app)))
+        .tool(workflows::RunWorkflow(Arc::clone(app)))
+        .tool(workflows::ListWorkflows(Arc::clone(app)))
+        .tool(models::ListModels(Arc::clone(app)))
+        .tool(jobs::GetJobStatus(Arc::clone(app)))
+        .tool(jobs::WaitForJob(Arc::clone(app)))
+        .tool(jobs::CancelJob(Arc::clone(app)))
+        .tool(jobs::GetQueueStatus(Arc::clone(app)))
+        .tool(images::GetImage(Arc::clone(app)))
+        .tool(manifest::GetToolsManifest(Arc::clone(&descriptions)));
+    (server, ManifestSource(descriptions))
+}
+
+/// Gets the descriptions of the tools when the server is built.
+pub(crate) struct ManifestSource(manifest::Descriptions);
+
+impl ManifestSource {
+    /// From now on `get_tools_manifest` tells these.
+    pub(crate) fn fill(self, tools: Vec<mcp_protocol::wire::ToolDescription>) {
+        let _ = self.0.set(tools);
+    }
+}
+
+/// Whoever calls. The transport's middleware puts the principal there, also where authentication is off; without one
+/// nothing is answered.
+fn principal(cx: &CallContext) -> Result<Arc<Principal>, ServerError> {
+    cx.extension::<Arc<Principal>>().cloned().ok_or(ServerError::Unauthenticated("the caller is not known"))
+}
+
+/// A tool that changes nothing.
+fn reads(name: &str, description: &str) -> ToolDefinition {
+    let mut definition = ToolDefinition::new(name, description);
+    definition.annotations = ToolAnnotations { read_only: Some(true), ..ToolAnnotations::default() };
+    definition
+}
+
+/// A tool that makes something and destroys nothing.
+fn creates(name: &str, description: &str) -> ToolDefinition {
+    let mut definition = ToolDefinition::new(name, description);
+    definition.annotations = ToolAnnotations { destructive: Some(false), ..ToolAnnotations::default() };
+    definition
+}

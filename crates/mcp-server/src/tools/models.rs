@@ -1,0 +1,76 @@
+//! `list_models`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use workflow_analyzer::ObjectInfo;
+
+use super::reads;
+use crate::app::App;
+use crate::error::ServerError;
+
+/// Lists model files, samplers and schedulers.
+pub(super) struct ListModels(pub(super) Arc<App>);
+
+/// Each kind, and the node input that offers its files.
+const KINDS: [(&str, &str, &str); 9] = [
+    ("checkpoints", "CheckpointLoaderSimple", "ckpt_name"),
+    ("diffusion_models", "UNETLoader", "unet_name"),
+    ("text_encoders", "CLIPLoader", "clip_name"),
+    ("vae", "VAELoader", "vae_name"),
+    ("loras", "LoraLoader", "lora_name"),
+    ("controlnet", "ControlNetLoader", "control_net_name"),
+    ("upscale_models", "UpscaleModelLoader", "model_name"),
+    ("samplers", "KSampler", "sampler_name"),
+    ("schedulers", "KSampler", "scheduler"),
+];
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct ListModelsArgs {
+    /// checkpoints, diffusion_models, text_encoders, vae, loras, controlnet, upscale_models, samplers or schedulers
+    kind: Option<String>,
+    /// Part of a name
+    search: Option<String>,
+}
+
+/// Names by kind.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ModelList {
+    models: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Tool for ListModels {
+    type Args = ListModelsArgs;
+    type Output = ModelList;
+
+    fn definition(&self) -> ToolDefinition {
+        reads("list_models", "The installed model files by kind, and the samplers and schedulers.")
+    }
+
+    async fn call(&self, _: CallContext, args: Self::Args) -> Result<ToolReply<ModelList>, ToolError> {
+        let kinds: Vec<_> = match &args.kind {
+            Some(kind) => KINDS.iter().filter(|(name, ..)| name == kind).collect(),
+            // A model asks for files far more often than for samplers.
+            None => KINDS.iter().collect(),
+        };
+        if kinds.is_empty() {
+            let kind = args.kind.unwrap_or_default();
+            let nearest = workflow_analyzer::nearest(&kind, KINDS.iter().map(|(name, ..)| *name), 3);
+            let nearest = nearest.into_iter().map(str::to_owned).collect();
+            return Err(ServerError::UnknownName { field: "kind".into(), name: kind, nearest }.into());
+        }
+        let installed = self.0.pool.installed().await.map_err(ServerError::from)?;
+        let search = args.search.unwrap_or_default().to_lowercase();
+        let names = |class: &str, input: &str| found(&installed.info, class, input, &search);
+        let models = kinds.into_iter().map(|(kind, class, input)| (*kind, names(class, input)));
+        Ok(ModelList { models: models.collect() }.into())
+    }
+}
+
+fn found(info: &ObjectInfo, class: &str, input: &str, search: &str) -> Vec<String> {
+    let options = info.options(class, input).into_iter();
+    options.filter(|name| name.to_lowercase().contains(search)).map(str::to_owned).collect()
+}

@@ -1,0 +1,170 @@
+//! What clients are shown of jobs and artifacts. Not the domain's own types, so that those can change.
+
+use jiff::Timestamp;
+use job_queue::{Job, JobState};
+use schemars::JsonSchema;
+use serde::Serialize;
+use storage::Artifact;
+
+use crate::plan::Plan;
+
+/// A job's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for its turn.
+    Queued,
+    /// Is being done.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Given up; `error` says why.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl From<JobState> for State {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Queued => Self::Queued,
+            JobState::Running => Self::Running,
+            JobState::Succeeded => Self::Succeeded,
+            JobState::Failed => Self::Failed,
+            JobState::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// The answer of every tool that speaks of a job.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct JobReply {
+    /// The job.
+    pub job: JobView,
+    /// How to go on, while it isn't over.
+    pub next: Option<String>,
+}
+
+/// A job.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct JobView {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub state: State,
+    /// The tool that made it.
+    pub tool: String,
+    /// The workflow that it runs.
+    pub workflow: String,
+    /// -100 to 100; higher goes first.
+    pub priority: i8,
+    /// How many jobs are before it, while it is queued.
+    pub position: Option<u64>,
+    /// 0 to 1, while it runs.
+    pub progress: Option<f64>,
+    /// What it is at.
+    pub message: Option<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub started_at: Option<String>,
+    /// RFC 3339.
+    pub finished_at: Option<String>,
+    /// How often it was begun.
+    pub attempt: u32,
+    /// Gives the same picture again.
+    pub seed: Option<u64>,
+    /// Why it failed.
+    pub error: Option<ErrorView>,
+    /// What came out.
+    pub artifacts: Vec<ArtifactView>,
+    /// Texts that came out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub texts: Vec<String>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ErrorView {
+    /// A stable word.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+/// A stored picture or other file.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ArtifactView {
+    /// Its id.
+    pub id: String,
+    /// `comfy://artifacts/ID`.
+    pub uri: String,
+    /// Where its bytes are over HTTP.
+    #[schemars(skip)]
+    pub url: Option<String>,
+    /// Such as `image/png`.
+    pub media_type: String,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Its size.
+    pub bytes: u64,
+    /// The name that ComfyUI gave it.
+    #[schemars(skip)]
+    pub file_name: String,
+}
+
+/// The URI of an artifact.
+pub fn artifact_uri(id: &str) -> String {
+    format!("comfy://artifacts/{id}")
+}
+
+impl ArtifactView {
+    /// What a client sees; `base_url` is where this server is reached over HTTP, if it is.
+    pub fn new(artifact: Artifact, base_url: Option<&str>) -> Self {
+        Self {
+            uri: artifact_uri(&artifact.id),
+            url: base_url.map(|base| format!("{base}/artifacts/{}", artifact.id)),
+            media_type: artifact.media_type,
+            width: artifact.width,
+            height: artifact.height,
+            bytes: artifact.bytes,
+            file_name: artifact.file_name,
+            id: artifact.id,
+        }
+    }
+}
+
+impl JobView {
+    /// What a client sees of a job, without what is asked elsewhere: place, progress and artifacts.
+    pub fn new(job: &Job) -> Self {
+        let plan = serde_json::from_value::<Plan>(job.payload.clone()).ok();
+        let time = |at: Timestamp| at.to_string();
+        Self {
+            id: job.id.to_string(),
+            state: job.state.into(),
+            tool: job.kind.clone(),
+            workflow: plan.as_ref().map(|plan| plan.workflow.clone()).unwrap_or_default(),
+            priority: job.priority.get(),
+            position: None,
+            progress: None,
+            message: None,
+            created_at: time(job.created_at),
+            started_at: job.started_at.map(time),
+            finished_at: job.finished_at.map(time),
+            attempt: job.attempt,
+            seed: plan.and_then(|plan| plan.seed),
+            error: job.error.as_ref().filter(|_| job.state != JobState::Succeeded).map(|error| ErrorView {
+                code: error.code.clone(),
+                message: error.message.clone(),
+                remedy: error.remedy.clone(),
+            }),
+            artifacts: Vec::new(),
+            texts: Vec::new(),
+        }
+    }
+}
