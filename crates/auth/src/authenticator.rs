@@ -72,8 +72,9 @@ pub enum ManageError {
 
 /// Tells who a key belongs to. Cheap to clone; clones share everything.
 ///
-/// Every call reads the key from the store, so that a revocation and an expiry count at once, also when another process
-/// made them; only the verification by argon2 is remembered (by the SHA-256 of the key, successes only, 60 s).
+/// Every call reads the key from the store, so that a revocation and an expiry count at once, also when
+/// another process made them; only the verification by argon2 is remembered (by the SHA-256 of the key,
+/// successes only, 60 s).
 #[derive(Clone)]
 pub struct Authenticator {
     inner: Arc<Inner>,
@@ -156,8 +157,8 @@ impl Authenticator {
 
     /// Takes over the keys of the configuration file, hashing those that changed; returns how many there are.
     ///
-    /// From the call on (not only from the first poll), a key that isn't found waits for the end of this. So the
-    /// returned future can be spawned and the server started meanwhile.
+    /// From the call on (not only from the first poll), a key that isn't found waits for the end of this. So
+    /// the returned future can be spawned and the server started meanwhile.
     pub fn load_config(
         &self,
         entries: Vec<ClientEntry>,

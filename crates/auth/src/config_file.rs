@@ -1,7 +1,8 @@
 //! The file of clients and their keys, `auth_config.json`, in the form that the original server had.
 //!
 //! ```json
-//! {"alice": {"api_key": "…", "permissions": ["generate_image", "list_*"], "rate_limit": {"rate": 10, "per": 60, "burst": 20}}}
+//! {"alice": {"api_key": "…", "permissions": ["generate_image", "list_*"],
+//!            "rate_limit": {"rate": 10, "per": 60, "burst": 20}}}
 //! ```
 //! The clients may stand under a key `clients`. No error quotes a key.
 
@@ -133,7 +134,7 @@ pub fn read(path: &Path) -> Result<Vec<ClientEntry>, ConfigFileError> {
             source,
         })?;
         if entry.api_key.expose_secret().len() < SHORT_KEY_BYTES {
-            tracing::warn!(client.id = %entry.client_id, "the api key is shorter than {SHORT_KEY_BYTES} characters");
+            tracing::warn!(client.id = %entry.client_id, "a key shorter than {SHORT_KEY_BYTES} characters");
         }
         entries.push(entry);
     }
@@ -185,8 +186,8 @@ fn is_usable(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY_BYTES && key.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Turns the clients of the file into keys. A client whose stored key verifies keeps its hash, its time and its
-/// revocation; a new or changed one is hashed. Blocks for some ten milliseconds for each client.
+/// Turns the clients of the file into keys. A client whose stored key verifies keeps its hash, its time and
+/// its revocation; a new or changed one is hashed. Blocks for some ten milliseconds for each client.
 pub fn hash_entries(
     entries: &[ClientEntry],
     stored: &[ApiKey],
@@ -235,7 +236,8 @@ mod tests {
         read(&path)
     }
 
-    const ALICE: &str = r#"{"alice": {"api_key": "alice-has-a-long-key", "permissions": ["generate_image", "list_*"],
+    const ALICE: &str = r#"{"alice": {"api_key": "alice-has-a-long-key",
+        "permissions": ["generate_image", "list_*"],
         "rate_limit": {"rate": 10, "per": 60, "burst": 20}}}"#;
 
     #[test]
@@ -282,7 +284,8 @@ mod tests {
             "rate_limit.rate must be at least 1",
         );
         check(
-            r#"{"a": {"api_key": "hunter2", "permissions": ["*"]}, "b": {"api_key": "hunter2", "permissions": ["*"]}}"#,
+            r#"{"a": {"api_key": "hunter2", "permissions": ["*"]},
+                "b": {"api_key": "hunter2", "permissions": ["*"]}}"#,
             "`a` and `b` have the same key",
         );
         check(r#"{"": {"api_key": "hunter2", "permissions": ["*"]}}"#, "can't be a client's name");

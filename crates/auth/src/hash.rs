@@ -4,9 +4,9 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 
-/// Blocks of 1 KiB that the work area is reserved with. A hash touches 19 MiB of them. Beyond 32 MiB glibc always maps
-/// the area by itself and unmaps it when it is freed; a smaller one would stay in the heap of the thread, and so in the
-/// idle memory of the server. What isn't touched costs only addresses.
+/// Blocks of 1 KiB that the work area is reserved with. A hash touches 19 MiB of them. Beyond 32 MiB glibc
+/// always maps the area by itself and unmaps it when it is freed; a smaller one would stay in the heap of the
+/// thread, and so in the idle memory of the server. What isn't touched costs only addresses.
 const RESERVED_BLOCKS: usize = 33 * 1024 + 1;
 
 /// Largest work area that a stored hash may ask for, in blocks of 1 KiB (64 MiB).
@@ -35,8 +35,8 @@ pub enum HashError {
     },
 }
 
-/// Hashes a key with a fresh salt: argon2id with OWASP's least parameters (19 MiB, 2 passes, 1 lane). Blocks for some
-/// ten milliseconds.
+/// Hashes a key with a fresh salt: argon2id with OWASP's least parameters (19 MiB, 2 passes, 1 lane). Blocks
+/// for some ten milliseconds.
 pub(crate) fn hash(key: &[u8]) -> Result<String, HashError> {
     let mut salt = [0u8; 16];
     getrandom::fill(&mut salt).map_err(HashError::Random)?;
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn hashes_of_the_reference_implementation_are_read() {
-        // From the README of https://github.com/P-H-C/phc-winner-argon2, `-t 2 -m 16 -p 1` of "password", salt "somesalt".
+        // From the README of https://github.com/P-H-C/phc-winner-argon2, `-t 2 -m 16 -p 1` of "password",
+        // salt "somesalt".
         let phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         assert!(verify(b"password", phc).unwrap());
     }

@@ -22,11 +22,13 @@ const SECRET_CHARS: usize = 43;
 /// What is stored of a key. The key itself is shown once, when it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Unique; names the key in lists and for revocation. `config:<client>` for a key of the configuration file.
+    /// Unique; names the key in lists and for revocation. `config:<client>` for a key of the configuration
+    /// file.
     pub id: String,
     /// The client that the key belongs to.
     pub client_id: String,
-    /// How the key is found without hashing: the public part of a key made here, or a short tag of another. Not unique.
+    /// How the key is found without hashing: the public part of a key made here, or a short tag of another.
+    /// Not unique.
     pub lookup: String,
     /// Argon2id, as a PHC string.
     pub hash: String,
@@ -134,8 +136,8 @@ pub fn generate_key(new: NewKey, now: Timestamp) -> Result<(SecretString, ApiKey
     Ok((SecretString::from(text), key))
 }
 
-/// How a key is found in the store: `ck_<8 characters>` of a key made here; of any other text `cfg_` and 16 bits of its
-/// SHA-256, which is enough to find a few candidates and too little to test a guess against.
+/// How a key is found in the store: `ck_<8 characters>` of a key made here; of any other text `cfg_` and 16
+/// bits of its SHA-256, which is enough to find a few candidates and too little to test a guess against.
 pub(crate) fn lookup_of(text: &str) -> String {
     if let Some(id) = public_part(text) {
         return format!("ck_{id}");
@@ -196,9 +198,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_found_by_a_short_tag() {
-        for text in
-            ["secret", "", "ck_", "ck_short_x", "ck_äöüäöüäö", &format!("ck_abcdefgh_{}!", "x".repeat(42))]
-        {
+        for text in ["secret", "", "ck_", "ck_short_x", "ck_äöüäöüäö", "ck_abcdefgh_x"] {
             let lookup = lookup_of(text);
             assert!(lookup.starts_with("cfg_") && lookup.len() == 8, "{text}: {lookup}");
         }

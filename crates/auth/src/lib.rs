@@ -1,7 +1,7 @@
 //! API keys, permissions and rate limits.
 //!
-//! A key is looked up by a short public part, verified with argon2id off the runtime, and turned into a [`Principal`],
-//! which says what its bearer may do and how often. Keys live behind [`KeyStore`].
+//! A key is looked up by a short public part, verified with argon2id off the runtime, and turned into a
+//! [`Principal`], which says what its bearer may do and how often. Keys live behind [`KeyStore`].
 
 mod authenticator;
 pub mod config_file;

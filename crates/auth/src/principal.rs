@@ -111,7 +111,8 @@ impl From<Permissions> for Vec<String> {
 
 /// A token bucket: `burst` tokens when full, refilled with `rate` tokens in each `per`.
 ///
-/// Serialised as `{"rate": 10, "per": 60, "burst": 20}`, with `per` in seconds (default 60); `burst` defaults to `rate`.
+/// Serialised as `{"rate": 10, "per": 60, "burst": 20}`, with `per` in seconds (default 60); `burst` defaults
+/// to `rate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RateLimitFields", into = "RateLimitFields")]
 pub struct RateLimit {

@@ -79,8 +79,8 @@ impl RateLimiter {
         RateLimiter { inner: Arc::new(Inner { clock, buckets: Mutex::default() }) }
     }
 
-    /// Takes `cost` tokens from the bucket of the principal's client, or none and says how long to wait. A principal
-    /// without a limit always passes, as does a cost of 0.
+    /// Takes `cost` tokens from the bucket of the principal's client, or none and says how long to wait. A
+    /// principal without a limit always passes, as does a cost of 0.
     pub fn check(&self, principal: &Principal, cost: u32) -> Result<(), RateLimited> {
         let (Some(limit), Some(count)) = (principal.rate_limit, NonZeroU32::new(cost)) else {
             return Ok(());
