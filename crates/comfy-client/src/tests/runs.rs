@@ -1,6 +1,9 @@
 //! Runs in which nothing breaks.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{
     all, brief,
@@ -184,8 +187,13 @@ async fn dropping_an_execution_closes_its_socket_and_leaves_the_prompt() {
 #[tokio::test]
 async fn attaching_to_a_running_prompt_of_ours_brings_its_events_back() {
     let recording = Recording::read("success");
+    let go_on = Arc::new(Notify::new());
     let at = recording.position("executed");
-    let recording = recording.insert(at, Step::UntilSocket);
+    let message = recording.steps[at - 1].clone();
+    let recording = recording
+        .insert(at, Step::Hold(Arc::clone(&go_on)))
+        .insert(at, message)
+        .insert(at, Step::UntilSocket);
     let fake = Fake::with(recording.clone()).await;
     let first = fake.client().run(request(&recording.graph)).await.unwrap();
     let id = first.prompt_id().to_owned();
@@ -194,8 +202,10 @@ async fn attaching_to_a_running_prompt_of_ours_brings_its_events_back() {
     }
     drop(first);
     let mut second = fake.client().attach(id);
+    let before = until(&mut second, |event| *event == RunEvent::Transport(Transport::WebSocket)).await;
+    assert_eq!(brief(&before), ["Polling", "started", "WebSocket"]);
+    go_on.notify_one();
     let lines = brief(&all(&mut second).await);
-    assert_eq!(lines[..3], ["Polling", "started", "WebSocket"], "{lines:?}");
     assert!(lines.contains(&"4 ends".to_owned()), "{lines:?}");
     assert_eq!(lines.last().unwrap(), "ComfyUI_temp_tebge_00001_.png nomodel-load_00001_.png");
 }
