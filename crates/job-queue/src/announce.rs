@@ -61,6 +61,12 @@ impl Announcer {
         Watch { announcer: Arc::clone(self), id: id.clone(), receiver }
     }
 
+    /// How many jobs somebody waits for.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiters.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,10 +112,11 @@ impl Watch {
     /// The job, once it has ended.
     pub(crate) async fn end(&mut self) -> Job {
         let ended = |job: &Option<Arc<Job>>| job.as_ref().is_some_and(|job| job.state.is_terminal());
-        match self.receiver.wait_for(ended).await.as_deref() {
-            Ok(Some(job)) => Job::clone(job),
+        let job = self.receiver.wait_for(ended).await.ok().and_then(|job| job.clone());
+        match job {
+            Some(job) => Job::clone(&job),
             // The sender lives as long as this watch is counted.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -125,3 +132,6 @@ impl Drop for Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

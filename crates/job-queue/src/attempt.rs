@@ -111,7 +111,15 @@ impl Attempt {
             let before = self.asked;
             tokio::select! {
                 biased;
-                end = &mut task => return self.ended(end),
+                end = &mut task => {
+                    // The executor may have been quicker to hear of it.
+                    if cancelled.is_cancelled() {
+                        self.asked = self.asked.max(Some(Ask::Cancel));
+                    } else if stop.is_cancelled() {
+                        self.asked = self.asked.max(Some(Ask::Stop));
+                    }
+                    return self.ended(end);
+                }
                 () = cancelled.cancelled(), if before < Some(Ask::Cancel) => self.ask(Ask::Cancel),
                 () = &mut deadline, if before < Some(Ask::Deadline) => self.ask(Ask::Deadline),
                 () = stop.cancelled(), if before.is_none() => self.ask(Ask::Stop),

@@ -69,3 +69,25 @@ impl Backoff {
         longest.mul_f64(1.0 - spread / 2.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Backoff;
+    use crate::model::JobId;
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_are_spread() {
+        let backoff = Backoff { initial: Duration::from_secs(2), max: Duration::from_secs(10) };
+        for (attempt, longest) in [(0, 2), (1, 2), (2, 4), (3, 8), (4, 10), (40, 10), (u32::MAX, 10)] {
+            let longest = Duration::from_secs(longest);
+            let delays: Vec<Duration> = (0..100).map(|_| backoff.delay(&JobId::new(), attempt)).collect();
+            assert!(delays.iter().all(|delay| (longest / 2..=longest).contains(delay)), "attempt {attempt}");
+            let (low, high) = (longest.mul_f64(0.6), longest.mul_f64(0.9));
+            assert!(delays.iter().any(|delay| *delay < low) && delays.iter().any(|delay| *delay > high));
+        }
+        let id = JobId::new();
+        assert_eq!(backoff.delay(&id, 1), backoff.delay(&id, 1));
+    }
+}

@@ -50,6 +50,8 @@ mod model;
 mod queue;
 mod running;
 mod store;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use config::{Backoff, QueueConfig};

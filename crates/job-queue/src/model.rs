@@ -397,3 +397,6 @@ pub struct Heartbeat {
     /// Somebody asked for the end of the job.
     pub cancel_requested: bool,
 }
+
+#[cfg(test)]
+mod tests;

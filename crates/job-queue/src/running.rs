@@ -68,3 +68,45 @@ impl Running {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::Running;
+    use crate::model::{JobId, Lease};
+
+    fn lease(id: &JobId, fence: u64) -> Lease {
+        Lease { job_id: id.clone(), worker: "worker".into(), fence, expires_at: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_cancel_during_the_claim_reaches_the_job() {
+        let (running, id, other) = (Running::default(), JobId::new(), JobId::new());
+        running.claiming();
+        running.cancel(&id);
+        assert!(running.claimed(Some(&lease(&id, 1))).is_cancelled());
+
+        running.claiming();
+        running.cancel(&id);
+        assert!(!running.claimed(Some(&lease(&other, 1))).is_cancelled());
+        running.cancel(&JobId::new());
+        running.claiming();
+        assert!(!running.claimed(Some(&lease(&id, 2))).is_cancelled(), "the cancel is spent");
+    }
+
+    #[test]
+    fn an_attempt_that_ends_leaves_the_next_one_alone() {
+        let (running, id) = (Running::default(), JobId::new());
+        running.claiming();
+        let first = running.claimed(Some(&lease(&id, 1)));
+        running.claiming();
+        let second = running.claimed(Some(&lease(&id, 2)));
+        assert!(first.is_cancelled() && !second.is_cancelled(), "the first has lost its lease");
+        running.ended(&lease(&id, 1));
+        running.cancel(&id);
+        assert!(second.is_cancelled());
+        running.ended(&lease(&id, 2));
+        running.cancel(&id);
+    }
+}
