@@ -33,7 +33,7 @@ impl Client {
         serde_json::from_str(&line).expect("stdout carries messages alone")
     }
 
-    async fn ask(&mut self, message: Value) -> Value {
+    async fn ask(&mut self, message: &Value) -> Value {
         self.send(&message.to_string()).await;
         self.receive().await
     }
@@ -62,32 +62,32 @@ fn initialize(version: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
 }
 
-fn call(id: i64, tool: &str, arguments: Value) -> Value {
+fn call(id: i64, tool: &str, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
 }
 
 #[tokio::test]
 async fn both_eras_on_one_stream() {
     let mut client = Client::start(server(&Probe::new()));
-    let early = client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
+    let early = client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
     assert_eq!(early["error"]["code"], -32602, "{early}");
-    let ping = client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
+    let ping = client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
     assert_eq!(ping, json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
 
-    let opened = client.ask(initialize("2025-06-18")).await;
+    let opened = client.ask(&initialize("2025-06-18")).await;
     assert_eq!(opened["result"]["protocolVersion"], "2025-06-18");
     client.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
-    let legacy = client.ask(call(2, "echo", json!({"text": "a"}))).await;
+    let legacy = client.ask(&call(2, "echo", &json!({"text": "a"}))).await;
     let expected = json!({"content": [{"type": "text", "text": "{\"text\":\"a\"}"}], "structuredContent": {"text": "a"}});
     assert_eq!(legacy["result"], expected);
 
     let modern_call = modern(3, "tools/call", json!({"name": "echo", "arguments": {"text": "b"}}));
-    let answer = client.ask(modern_call).await;
+    let answer = client.ask(&modern_call).await;
     assert_eq!(answer["result"]["resultType"], "complete");
     assert_eq!(answer["result"]["structuredContent"], json!({"text": "b"}));
-    let both = client.ask(modern(4, "initialize", json!({}))).await;
+    let both = client.ask(&modern(4, "initialize", json!({}))).await;
     assert_eq!(both["error"]["code"], -32601, "the modern era has no initialize");
-    let discover = client.ask(modern(5, "server/discover", json!({}))).await;
+    let discover = client.ask(&modern(5, "server/discover", json!({}))).await;
     assert_eq!(discover["result"]["supportedVersions"], json!(["2026-07-28"]));
     assert!(client.end().await.is_empty());
 }
@@ -114,23 +114,23 @@ async fn junk_is_answered_and_does_no_harm() {
     client.send("").await;
     client.send(r#"{"jsonrpc":"2.0","id":9,"result":{}}"#).await;
     client.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}"#).await;
-    assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await["result"], json!({}));
+    assert_eq!(client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await["result"], json!({}));
 }
 
 #[tokio::test]
 async fn requests_run_side_by_side_and_can_be_cancelled() {
     let probe = Probe::new();
     let mut client = Client::start(server(&probe));
-    client.ask(initialize("2025-11-25")).await;
-    client.send(&call(1, "hang", json!({})).to_string()).await;
+    client.ask(&initialize("2025-11-25")).await;
+    client.send(&call(1, "hang", &json!({})).to_string()).await;
     probe.until(|seen| seen.started == 1).await;
-    let twin = client.ask(call(1, "echo", json!({"text": ""}))).await;
+    let twin = client.ask(&call(1, "echo", &json!({"text": ""}))).await;
     assert_eq!(twin["error"]["code"], -32600, "an id that is in use: {twin}");
-    let quick = client.ask(call(2, "echo", json!({"text": "quick"}))).await;
+    let quick = client.ask(&call(2, "echo", &json!({"text": "quick"}))).await;
     assert_eq!(quick["id"], 2);
     client.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#).await;
     probe.until(|seen| seen.dropped == 1 && seen.cancelled == 1).await;
-    assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 3, "method": "ping"})).await["id"], 3);
+    assert_eq!(client.ask(&json!({"jsonrpc": "2.0", "id": 3, "method": "ping"})).await["id"], 3);
     assert!(client.end().await.is_empty(), "nothing more is said of a cancelled request");
 }
 
@@ -159,10 +159,10 @@ async fn progress_comes_before_the_answer() {
 async fn the_end_of_stdin_ends_the_server() {
     let probe = Probe::new();
     let mut client = Client::start(server(&probe));
-    client.ask(initialize("2025-11-25")).await;
-    client.send(&call(1, "hang", json!({})).to_string()).await;
+    client.ask(&initialize("2025-11-25")).await;
+    client.send(&call(1, "hang", &json!({})).to_string()).await;
     probe.until(|seen| seen.started == 1).await;
-    client.send(&call(2, "echo", json!({"text": "last"})).to_string()).await;
+    client.send(&call(2, "echo", &json!({"text": "last"})).to_string()).await;
     let rest = client.end().await;
     assert_eq!(rest.len(), 1, "what is quick is still answered: {rest:?}");
     probe.until(|seen| seen.dropped == 1).await;

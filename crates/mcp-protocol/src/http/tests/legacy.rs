@@ -47,7 +47,7 @@ async fn a_session_from_its_start_to_its_end() {
     assert_eq!(members, ["tools"], "nothing of the modern era");
 
     let answer =
-        body(web.legacy(&session, &call(2, "echo", json!({"text": "a"}))).send().await.expect("an answer"));
+        body(web.legacy(&session, &call(2, "echo", &json!({"text": "a"}))).send().await.expect("an answer"));
     assert_eq!(answer.await["result"]["structuredContent"], json!({"text": "a"}));
     let unknown = json!({"jsonrpc": "2.0", "id": 3, "method": "server/discover"});
     let response = web.legacy(&session, &unknown).send().await.expect("an answer");

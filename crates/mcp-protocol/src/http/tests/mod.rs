@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use super::{HttpConfig, router};
 use crate::Server;
 
+/// Names and values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// A server behind a real socket, and a client for it.
 struct Web {
     url: String,
@@ -81,7 +84,7 @@ fn initialize(version: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
 }
 
-fn call(id: i64, tool: &str, arguments: Value) -> Value {
+fn call(id: i64, tool: &str, arguments: &Value) -> Value {
     let meta = json!({"progressToken": id});
     let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})

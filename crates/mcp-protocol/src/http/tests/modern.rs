@@ -1,7 +1,7 @@
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
-use super::{Web, body};
+use super::{Headers, Web, body};
 use crate::testing::{Probe, builder, server};
 use crate::{Limits, Server};
 
@@ -245,7 +245,7 @@ async fn pages() {
 #[tokio::test]
 async fn headers_repeat_arguments_where_the_schema_says_so() {
     let web = web().await;
-    let cases: &[(Value, &[(&str, &str)], Option<i64>)] = &[
+    let cases: &[(Value, Headers<'_>, Option<i64>)] = &[
         (json!({"region": "eu", "shard": 4}), &[("mcp-param-region", "eu"), ("mcp-param-shard", "4")], None),
         (
             json!({"region": "eu", "shard": 4}),

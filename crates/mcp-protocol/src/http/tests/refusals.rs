@@ -7,9 +7,12 @@ use jsonrpsee::core::middleware::RpcServiceBuilder;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{HttpConfig, Web, body, call, initialize, modern, router};
+use super::{Headers, HttpConfig, Web, body, call, initialize, modern, router};
 use crate::testing::{Probe, builder, server};
 use crate::{GuardLayer, Limits, RequestInfo, error};
+
+/// What it is, the body, headers beside the usual ones (`-` takes one away), the status, and the code or 0.
+type Case = (&'static str, String, Vec<(&'static str, &'static str)>, u16, i64);
 
 fn replaced(headers: &[(&'static str, &str)]) -> HeaderMap {
     let mut all = HeaderMap::new();
@@ -45,7 +48,7 @@ async fn modern_requests() {
     let fits = [("mcp-method", "tools/list")];
     let capabilities = "io.modelcontextprotocol/clientCapabilities";
     let version = "io.modelcontextprotocol/protocolVersion";
-    let cases: Vec<(&str, String, Vec<(&'static str, &str)>, u16, i64)> = vec![
+    let cases: Vec<Case> = vec![
         ("fits", list.clone(), fits.to_vec(), 200, 0),
         ("no version header", list.clone(), vec![fits[0], ("mcp-protocol-version", "-")], 400, -32020),
         (
@@ -224,7 +227,7 @@ async fn layers_decide_by_caller_and_tool_in_both_eras() {
         let web = Web::with(routes).await;
         let session = web.initialize("2025-11-25").await;
         let arguments = json!({"text": "hi"});
-        let legacy = web.legacy(&session, &call(1, tool, arguments.clone()));
+        let legacy = web.legacy(&session, &call(1, tool, &arguments));
         let modern = web.modern("tools/call", json!({"name": tool, "arguments": arguments}));
         for request in [legacy, modern] {
             let response = request.send().await.expect("an answer");
@@ -244,7 +247,7 @@ async fn legacy_requests() {
     let web = Web::start(server(&Probe::new())).await;
     let session = web.initialize("2025-11-25").await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    let cases: &[(&str, &[(&str, &str)], u16)] = &[
+    let cases: &[(&str, Headers<'_>, u16)] = &[
         ("fits", &[("mcp-session-id", &session), ("mcp-protocol-version", "2025-11-25")], 200),
         ("no version", &[("mcp-session-id", &session)], 400),
         ("bad version", &[("mcp-session-id", &session), ("mcp-protocol-version", "2024-11-05")], 400),

@@ -32,7 +32,7 @@ async fn progress_makes_the_answer_a_stream() {
     let web = Web::start(server(&Probe::new())).await;
     assert_counted(&events(web.modern("tools/call", counting()).send().await.expect("an answer")).await);
     let session = web.initialize("2025-11-25").await;
-    let request = web.legacy(&session, &call(1, "count", json!({"to": 5})));
+    let request = web.legacy(&session, &call(1, "count", &json!({"to": 5})));
     assert_counted(&events(request.send().await.expect("an answer")).await);
 }
 
@@ -83,7 +83,7 @@ async fn a_legacy_disconnect_does_not_cancel() {
     let probe = Probe::new();
     let web = Web::start(server(&probe)).await;
     let session = web.initialize("2025-11-25").await;
-    let waiting = tokio::spawn(web.legacy(&session, &call(1, "hang", json!({}))).send());
+    let waiting = tokio::spawn(web.legacy(&session, &call(1, "hang", &json!({}))).send());
     probe.until(|seen| seen.started == 1).await;
     waiting.abort();
     _ = waiting.await;
@@ -101,9 +101,9 @@ async fn a_legacy_notification_cancels() {
     let web = Web::start(server(&probe)).await;
     let session = web.initialize("2025-11-25").await;
     let other = web.initialize("2025-11-25").await;
-    let waiting = tokio::spawn(web.legacy(&session, &call(7, "hang", json!({}))).send());
+    let waiting = tokio::spawn(web.legacy(&session, &call(7, "hang", &json!({}))).send());
     probe.until(|seen| seen.started == 1).await;
-    let twin = web.legacy(&session, &call(7, "echo", json!({"text": ""}))).send().await.expect("an answer");
+    let twin = web.legacy(&session, &call(7, "echo", &json!({"text": ""}))).send().await.expect("an answer");
     assert_eq!(twin.status(), 400, "an id that is in use");
 
     let params = json!({"requestId": 7, "reason": "enough"});
@@ -114,6 +114,6 @@ async fn a_legacy_notification_cancels() {
     probe.until(|seen| seen.dropped == 1 && seen.cancelled == 1).await;
     let messages = events(waiting.await.expect("no panic").expect("the stream ends")).await;
     assert!(messages.iter().all(|message| message.get("id").is_none()), "no answer: {messages:?}");
-    let again = web.legacy(&session, &call(7, "echo", json!({"text": ""}))).send().await.expect("an answer");
+    let again = web.legacy(&session, &call(7, "echo", &json!({"text": ""}))).send().await.expect("an answer");
     assert_eq!(again.status(), 200, "the id is free again");
 }
