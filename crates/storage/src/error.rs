@@ -42,7 +42,7 @@ pub enum StorageError {
     },
     /// The file was written by a newer version of this program.
     #[error(
-        "the database {} was written by a newer version (its schema has `{migration}`); update this program, or \
+        "the database {} was written by a newer version (its schema has `{migration}`); update this program or \
          set db_path to another file",
         path.display()
     )]
