@@ -91,7 +91,7 @@ impl<'a> Answer<'a> {
 
     /// Takes up a legacy stream where it broke (2025-11-25, basic/transports: resumability).
     async fn resume(
-        &self,
+        &mut self,
         parser: &mut SseParser,
         resumes: &mut u32,
         ended: String,

@@ -273,7 +273,7 @@ impl Reading {
                 self.answer(id, Err(Refused::Unreadable(reason)));
             }
             Err(error) => {
-                tracing::warn!(%error, line.bytes = line.len(), "the server sent a line that is no message")
+                tracing::warn!(%error, line.bytes = line.len(), "the server sent a line that is no message");
             }
         }
     }

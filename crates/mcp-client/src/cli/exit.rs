@@ -1,0 +1,195 @@
+//! How a run of the program ends: exit codes, and errors with what can be done about them.
+
+use serde_json::{Value, json};
+
+use mcp_client::{GatewayError, ImageInputError, Job};
+use mcp_protocol::client::ClientError;
+
+use super::requests::RequestError;
+use super::save::SaveError;
+
+/// The exit codes; `--help` tells them too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Ok,
+    Failed,
+    Usage,
+    Unreachable,
+    Refused,
+    RateLimited,
+    TimedOut,
+    Cancelled,
+    Interrupted,
+}
+
+impl Exit {
+    #[cfg(test)]
+    pub(super) const ALL: [Exit; 9] = [
+        Exit::Ok,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Unreachable,
+        Exit::Refused,
+        Exit::RateLimited,
+        Exit::TimedOut,
+        Exit::Cancelled,
+        Exit::Interrupted,
+    ];
+
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::Refused => 4,
+            Exit::RateLimited => 5,
+            Exit::TimedOut => 6,
+            Exit::Cancelled => 7,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// Why a run ends early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error("{}", failure(.0))]
+    JobFailed(Box<Job>),
+    #[error("job {} was cancelled", .0.id)]
+    JobCancelled(Box<Job>),
+    #[error("interrupted{}", .job_id.as_ref().map(|id| format!("; job {id} goes on")).unwrap_or_default())]
+    Interrupted { job_id: Option<String> },
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error("can't write to standard output")]
+    Output(#[from] std::io::Error),
+}
+
+fn failure(job: &Job) -> String {
+    match &job.error {
+        Some(error) => format!("job {} failed: {}", job.id, error.message),
+        None => format!("job {} failed", job.id),
+    }
+}
+
+impl CliError {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            CliError::Request(_) | CliError::Usage(_) => Exit::Usage,
+            CliError::Gateway(error) => gateway_exit(error),
+            CliError::JobFailed(_) | CliError::Save(_) | CliError::Output(_) => Exit::Failed,
+            CliError::JobCancelled(_) => Exit::Cancelled,
+            CliError::Interrupted { .. } => Exit::Interrupted,
+        }
+    }
+
+    /// A stable name for scripts.
+    fn code(&self) -> String {
+        match self {
+            CliError::Gateway(GatewayError::Tool(failure)) => failure.code.clone(),
+            CliError::JobFailed(job) => {
+                job.error.as_ref().map_or_else(|| "job_failed".to_owned(), |error| error.code.clone())
+            }
+            _ => match self.exit() {
+                Exit::Usage => "usage",
+                Exit::Unreachable => "unreachable",
+                Exit::Refused => "refused",
+                Exit::RateLimited => "rate_limited",
+                Exit::TimedOut => "timed_out",
+                Exit::Cancelled => "cancelled",
+                Exit::Interrupted => "interrupted",
+                Exit::Ok | Exit::Failed => "failed",
+            }
+            .to_owned(),
+        }
+    }
+
+    /// What to do next, one line each.
+    pub(super) fn remedies(&self) -> Vec<String> {
+        match self {
+            CliError::Gateway(GatewayError::TimedOut { job_id, .. })
+            | CliError::Interrupted { job_id: Some(job_id) } => how_to_go_on(job_id),
+            CliError::Gateway(error) => error.remedy().into_iter().collect(),
+            CliError::JobFailed(job) => {
+                job.error.as_ref().and_then(|error| error.remedy.clone()).into_iter().collect()
+            }
+            CliError::Request(RequestError::Image(error)) => vec![image_remedy(error).to_owned()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The message with its causes.
+    pub(super) fn message(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let part = error.to_string();
+            if !text.ends_with(&part) {
+                text = format!("{text}: {part}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let mut error = json!({"code": self.code(), "message": self.message()});
+        let remedies = self.remedies();
+        if !remedies.is_empty() {
+            error["remedy"] = remedies.join("; ").into();
+        }
+        let mut document = json!({"error": error});
+        match self {
+            CliError::JobFailed(job) | CliError::JobCancelled(job) => document["job"] = json!(job),
+            CliError::Interrupted { job_id: Some(id) }
+            | CliError::Gateway(GatewayError::TimedOut { job_id: id, .. }) => {
+                document["job"] = json!({"id": id});
+            }
+            CliError::Gateway(GatewayError::Tool(failure)) if failure.data.is_some() => {
+                document["error"]["data"] = json!(failure.data);
+            }
+            _ => {}
+        }
+        document
+    }
+}
+
+fn image_remedy(error: &ImageInputError) -> &'static str {
+    match error {
+        ImageInputError::Read { .. } => "give a file that exists, or the id of an artifact of the server",
+        ImageInputError::TooLarge { .. } => "make it smaller",
+        ImageInputError::NotAnImage { .. } => "convert it to PNG, JPEG or WebP",
+    }
+}
+
+fn how_to_go_on(job_id: &str) -> Vec<String> {
+    vec![format!("mcp-client wait {job_id} -o FILE"), format!("mcp-client cancel {job_id}")]
+}
+
+fn gateway_exit(error: &GatewayError) -> Exit {
+    match error {
+        GatewayError::Client(error) => match error {
+            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } => Exit::Refused,
+            ClientError::RateLimited { .. } => Exit::RateLimited,
+            ClientError::Rpc { code: -32602, .. } | ClientError::InvalidUrl { .. } => Exit::Usage,
+            error if error.is_unreachable() => Exit::Unreachable,
+            _ => Exit::Failed,
+        },
+        GatewayError::Tool(failure) => match failure.code.as_str() {
+            "unauthenticated" | "forbidden" | "permission_denied" => Exit::Refused,
+            "rate_limited" => Exit::RateLimited,
+            code if code.starts_with("invalid_") || code.starts_with("unknown_") => Exit::Usage,
+            _ => Exit::Failed,
+        },
+        GatewayError::Image(_) | GatewayError::InvalidTarget { .. } => Exit::Usage,
+        GatewayError::TimedOut { .. } => Exit::TimedOut,
+        _ => Exit::Failed,
+    }
+}
