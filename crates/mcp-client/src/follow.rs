@@ -20,7 +20,7 @@ use crate::job::{Job, JobState};
 /// How long the server holds one call; short enough for every proxy on the way.
 const WAIT_SECONDS: u64 = 20;
 /// A server that answers a waiting call sooner than this, with the job still not over, is not asked at once again.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 /// How long a server may be away before its jobs are given up.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].

@@ -11,7 +11,7 @@ pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:9000/mcp";
 const EXAMPLES: &str = "\
 Examples:
   mcp-client generate \"a dog wearing sunglasses\" -o dog.png
-  mcp-client generate --prompt \"a dog\" --seed 7 --batch-size 4 -o dogs.png     (dogs.png, dogs-2.png ...)
+  mcp-client generate --prompt \"a dog\" --seed 7 --batch-size 2 -o dogs.png    (and dogs-2.png)
   mcp-client img2img \"the same dog, in winter\" --image dog.png --strength 0.6 -o winter.png
   mcp-client inpaint \"a red hat\" --image dog.png --mask hat-mask.png -o hat.png
   mcp-client list-models --kind checkpoints
@@ -56,6 +56,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Args, Debug, PartialEq)]
+#[command(next_help_heading = "Connection and answer")]
 pub(crate) struct ConnectionArgs {
     /// The server's MCP address [env: MCP_SERVER_URL] [default: http://127.0.0.1:9000/mcp]
     #[arg(long, global = true, value_name = "URL")]
@@ -69,6 +70,7 @@ pub(crate) struct ConnectionArgs {
 }
 
 #[derive(Args, Debug, PartialEq)]
+#[command(next_help_heading = "Connection and answer")]
 pub(crate) struct OutputArgs {
     /// Prints one JSON document on standard output and nothing else there
     #[arg(long, global = true)]

@@ -125,18 +125,17 @@ impl CliError {
         }
     }
 
-    /// The message with its causes.
+    /// The message with its first cause; the layers between them tell nothing to a person.
     pub(super) fn message(&self) -> String {
-        let mut text = self.to_string();
+        let text = self.to_string();
         let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let part = error.to_string();
-            if !text.ends_with(&part) {
-                text = format!("{text}: {part}");
-            }
-            cause = error.source();
+        while let Some(inner) = cause.and_then(std::error::Error::source) {
+            cause = Some(inner);
         }
-        text
+        match cause {
+            Some(cause) => format!("{text}: {cause}"),
+            None => text,
+        }
     }
 
     pub(super) fn to_json(&self) -> Value {
