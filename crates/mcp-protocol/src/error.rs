@@ -78,8 +78,11 @@ pub(crate) fn method_not_found(method: &str, era: Era) -> ErrorObjectOwned {
     error(METHOD_NOT_FOUND, format!("method {} is not served in {era}", quoted(method)))
 }
 
-pub(crate) fn unsupported_version(requested: &str) -> ErrorObjectOwned {
-    let supported = ProtocolVersion::SUPPORTED.map(ProtocolVersion::as_str);
+/// `era` is that of the request as far as it is known: a modern one is told what `server/discover` says too.
+pub(crate) fn unsupported_version(requested: &str, era: Option<Era>) -> ErrorObjectOwned {
+    let supported =
+        ProtocolVersion::SUPPORTED.into_iter().filter(|version| era.is_none_or(|era| era == version.era()));
+    let supported: Vec<&str> = supported.map(ProtocolVersion::as_str).collect();
     let message = format!(
         "protocol version {} is not supported; use one of {}",
         quoted(requested),

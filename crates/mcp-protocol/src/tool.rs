@@ -79,7 +79,7 @@ pub enum OutputSchema {
 /// What a tool answers with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolReply<O> {
-    /// The structured content.
+    /// The structured content; a JSON null (of a [`DynTool`]) is none.
     pub output: O,
     /// For the model. Empty: the JSON of the output as text, as MCP recommends for older clients.
     pub content: Vec<Content>,

@@ -175,7 +175,7 @@ fn era_of(parts: &Parts, id: Option<&RequestId>) -> Result<Era, Refusal> {
         return Err(refuse(error::error(INVALID_REQUEST, message)));
     };
     let version: ProtocolVersion =
-        version.parse().map_err(|_| refuse(error::unsupported_version(version)))?;
+        version.parse().map_err(|_| refuse(error::unsupported_version(version, None)))?;
     Ok(version.era())
 }
 

@@ -51,7 +51,7 @@ impl Head {
             .parse::<ProtocolVersion>()
             .ok()
             .filter(|served| served.era() == Era::Modern)
-            .ok_or_else(|| error::unsupported_version(&version))?;
+            .ok_or_else(|| error::unsupported_version(&version, Some(Era::Modern)))?;
         let Some(client_capabilities @ Value::Object(_)) = self.meta.client_capabilities else {
             return Err(missing(key::CLIENT_CAPABILITIES));
         };

@@ -99,16 +99,12 @@ fn param_headers(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHe
 }
 
 fn succeeded(reply: ToolReply<Value>) -> CallToolResult {
-    let content = match reply.content {
-        content if content.is_empty() => vec![Content::text(reply.output.to_string())],
-        content => content,
+    let output = Some(reply.output).filter(|output| !output.is_null());
+    let content = match (&output, reply.content) {
+        (Some(output), content) if content.is_empty() => vec![Content::text(output.to_string())],
+        (_, content) => content,
     };
-    CallToolResult {
-        content,
-        structured_content: Some(reply.output),
-        is_error: false,
-        frame: ResultFrame::default(),
-    }
+    CallToolResult { content, structured_content: output, is_error: false, frame: ResultFrame::default() }
 }
 
 fn failed(error: &ToolError) -> CallToolResult {
