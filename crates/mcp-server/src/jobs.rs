@@ -260,7 +260,10 @@ impl Drop for OrphanGuard {
 impl From<QueueError> for ServerError {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Full { limit } => Self::QueueFull { limit },
+            QueueError::Full { limit } | QueueError::OwnerFull { limit } => Self::QueueFull { limit },
+            QueueError::Invalid { field, reason } => {
+                Self::InvalidArgument { field: field.to_owned(), problem: reason.clone() }
+            }
             other => Self::internal(other),
         }
     }

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 use job_queue::{Job, JobState};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use storage::Artifact;
 
 use crate::plan::Plan;
 
 /// A job's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Waits for its turn.
@@ -40,13 +40,29 @@ impl From<JobState> for State {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct JobReply {
     /// The job.
+    #[schemars(schema_with = "job_schema")]
     pub job: JobView,
     /// How to go on, while it isn't over.
+    #[schemars(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
+/// What a client can count on in a job. Seven tools answer with one, and each carries its schema into every agent's
+/// context, so what is plain by its name is left out.
+fn job_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "state": {"enum": ["queued", "running", "succeeded", "failed", "cancelled"]},
+            "artifacts": {"type": "array"}
+        }
+    })
+}
+
 /// A job.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct JobView {
     /// Its id.
     pub id: String,
@@ -59,62 +75,70 @@ pub struct JobView {
     /// -100 to 100; higher goes first.
     pub priority: i8,
     /// How many jobs are before it, while it is queued.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
     /// 0 to 1, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
     /// What it is at.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
     /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
     /// How often it was begun.
     pub attempt: u32,
     /// Gives the same picture again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorView>,
     /// What came out.
     pub artifacts: Vec<ArtifactView>,
     /// Texts that came out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(skip)]
     pub texts: Vec<String>,
 }
 
 /// Why a job failed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct ErrorView {
     /// A stable word.
     pub code: String,
     /// What went wrong.
     pub message: String,
     /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 /// A stored picture or other file.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ArtifactView {
     /// Its id.
     pub id: String,
     /// `comfy://artifacts/ID`.
     pub uri: String,
     /// Where its bytes are over HTTP.
-    #[schemars(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Such as `image/png`.
     pub media_type: String,
     /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
     /// Its size.
     pub bytes: u64,
     /// The name that ComfyUI gave it.
-    #[schemars(skip)]
     pub file_name: String,
 }
 

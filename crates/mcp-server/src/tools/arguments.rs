@@ -2,58 +2,59 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use workflow_analyzer::edit::Lora;
 
 use crate::jobs::Delivery;
 
+// Three tools carry these fields into every agent's context: what they mean stands once, in the description of
+// `generate_image`, and not in doc comments here, which would become part of each schema.
+
 /// How a picture is sampled.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct Sampling {
-    /// What shall not be in the picture
     pub(super) negative_prompt: Option<String>,
-    /// Model file (list_models); chosen if absent
     pub(super) model: Option<String>,
-    /// 0 to 2^64-1; random if absent
     #[schemars(range(min = 0))]
     pub(super) seed: Option<u64>,
     #[schemars(range(min = 1, max = 1000))]
     pub(super) steps: Option<u64>,
     #[schemars(range(min = 0, max = 100))]
     pub(super) cfg: Option<f64>,
-    /// Such as euler
     pub(super) sampler: Option<String>,
-    /// Such as normal
     pub(super) scheduler: Option<String>,
+    #[schemars(schema_with = "loras_schema")]
     pub(super) loras: Option<Vec<LoraArgs>>,
-    /// Name from list_workflows; chosen if absent
     pub(super) workflow: Option<String>,
 }
 
 /// A LoRA.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoraArgs {
     pub(super) name: String,
-    #[schemars(range(min = -100, max = 100))]
     pub(super) strength: Option<f64>,
-    #[schemars(range(min = -100, max = 100))]
     pub(super) strength_clip: Option<f64>,
+}
+
+/// The members are checked when they are read: spelled out three times they are long.
+fn loras_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": {"type": "object"},
+        "description": "[{name, strength?, strength_clip?}]"
+    })
 }
 
 /// How the job is queued, and how long the call waits.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct Queueing {
-    /// Higher goes first
     #[schemars(range(min = -100, max = 100))]
     pub(super) priority: Option<i64>,
-    /// Then the answer is the job's id
     #[schemars(range(min = 0, max = 3600))]
     pub(super) wait_seconds: Option<f64>,
-    /// The same key gives the same job
-    #[schemars(length(min = 1, max = 200))]
     pub(super) idempotency_key: Option<String>,
 }
 

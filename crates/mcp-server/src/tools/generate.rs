@@ -29,7 +29,6 @@ pub(super) struct Inpaint(pub(super) Arc<App>);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct GenerateImageArgs {
-    #[schemars(length(min = 1))]
     prompt: String,
     #[schemars(range(min = 16, max = 16384))]
     width: Option<u64>,
@@ -60,10 +59,8 @@ struct ControlNetArgs {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Img2ImgArgs {
-    #[schemars(length(min = 1))]
     prompt: String,
     /// Artifact id or URI, data: URI, or base64
-    #[schemars(length(min = 1))]
     image: String,
     /// 0 keeps the image, 1 ignores it; 0.75 if absent
     #[schemars(range(min = 0, max = 1))]
@@ -80,10 +77,8 @@ pub(super) struct Img2ImgArgs {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct InpaintArgs {
-    #[schemars(length(min = 1))]
     prompt: String,
     /// Artifact id or URI, data: URI, or base64
-    #[schemars(length(min = 1))]
     image: String,
     /// Image, white where to paint; if absent, the transparent part
     mask: Option<String>,
@@ -101,7 +96,12 @@ impl Tool for GenerateImage {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        creates("generate_image", "Make a picture from text. Model, workflow and size are chosen if absent.")
+        creates(
+            "generate_image",
+            "Make a picture from text. If absent, model (see list_models), workflow (see list_workflows) and size are \
+             chosen and the seed is random. A higher priority goes first. If the picture isn't done within \
+             wait_seconds (20), the answer is the job's id. The same idempotency_key gives the same job.",
+        )
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
@@ -132,7 +132,7 @@ impl Tool for Img2Img {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        creates("img2img", "Change a picture by a text.")
+        creates("img2img", "Change a picture by a text. Other arguments as in generate_image.")
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
@@ -150,7 +150,7 @@ impl Tool for Inpaint {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        creates("inpaint", "Paint the masked part of a picture anew.")
+        creates("inpaint", "Paint the masked part of a picture anew. Other arguments as in generate_image.")
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {

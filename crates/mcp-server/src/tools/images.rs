@@ -6,6 +6,7 @@ use mcp_protocol::wire::Content;
 use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{principal, reads};
 use crate::app::App;
@@ -38,9 +39,11 @@ enum Size {
 /// The picture that is in the content.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ImageReply {
+    #[schemars(with = "Map<String, Value>")]
     artifact: ArtifactView,
     /// Of the picture in the content, which may be smaller than the artifact.
     media_type: String,
+    #[schemars(skip)]
     bytes: usize,
 }
 

@@ -44,13 +44,16 @@ pub(super) struct NoArgs {}
 pub(super) struct QueueStatus {
     queued: u64,
     running: u64,
+    #[schemars(skip)]
     max_concurrent_jobs: usize,
     /// The caller's own jobs.
+    #[schemars(skip)]
     yours: Yours,
+    #[schemars(skip)]
     backends: Vec<BackendStatus>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct Yours {
     queued: u64,
     running: u64,
@@ -59,7 +62,7 @@ struct Yours {
     cancelled: u64,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct BackendStatus {
     url: String,
     state: &'static str,
@@ -88,7 +91,7 @@ impl Tool for WaitForJob {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        reads("wait_for_job", "Wait until a job ends, or wait_seconds are over; tells the progress.")
+        reads("wait_for_job", "Wait until a job ends, at most wait_seconds (20).")
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {

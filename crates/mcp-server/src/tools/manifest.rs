@@ -6,7 +6,7 @@ use mcp_protocol::wire::ToolDescription;
 use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::jobs::NoArgs;
 use super::reads;
@@ -22,17 +22,18 @@ pub(super) struct GetToolsManifest(pub(super) Descriptions);
 pub(super) struct Manifest {
     name: &'static str,
     version: &'static str,
+    #[schemars(with = "Vec<Map<String, Value>>")]
     tools: Vec<ManifestTool>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct ManifestTool {
     name: String,
     description: String,
     parameters: Vec<ManifestParameter>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct ManifestParameter {
     name: String,
     r#type: String,

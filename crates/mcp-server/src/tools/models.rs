@@ -30,7 +30,7 @@ const KINDS: [(&str, &str, &str); 9] = [
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListModelsArgs {
-    /// checkpoints, diffusion_models, text_encoders, vae, loras, controlnet, upscale_models, samplers or schedulers
+    /// Such as checkpoints, loras, samplers; all if absent
     kind: Option<String>,
     /// Part of a name
     search: Option<String>,
@@ -47,13 +47,12 @@ impl Tool for ListModels {
     type Output = ModelList;
 
     fn definition(&self) -> ToolDefinition {
-        reads("list_models", "The installed model files by kind, and the samplers and schedulers.")
+        reads("list_models", "Installed model files by kind, samplers and schedulers.")
     }
 
     async fn call(&self, _: CallContext, args: Self::Args) -> Result<ToolReply<ModelList>, ToolError> {
         let kinds: Vec<_> = match &args.kind {
             Some(kind) => KINDS.iter().filter(|(name, ..)| name == kind).collect(),
-            // A model asks for files far more often than for samplers.
             None => KINDS.iter().collect(),
         };
         if kinds.is_empty() {

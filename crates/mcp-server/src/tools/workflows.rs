@@ -34,6 +34,7 @@ pub(super) struct ListArgs {
 /// The workflows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct WorkflowList {
+    #[schemars(with = "Vec<Map<String, Value>>")]
     workflows: Vec<WorkflowEntry>,
     /// Files that could not be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,16 +42,18 @@ pub(super) struct WorkflowList {
     broken: Vec<BrokenEntry>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct WorkflowEntry {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     parameters: Vec<String>,
     /// Whether ComfyUI has all that it needs; unknown while ComfyUI can't be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
     runnable: Option<bool>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 struct BrokenEntry {
     name: String,
     problem: String,
@@ -110,7 +113,7 @@ impl Tool for RunWorkflow {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        creates("run_workflow", "Run a stored workflow, or a graph, with some parameters set.")
+        creates("run_workflow", "Run a stored workflow, or a graph, with parameters set. Other arguments as in generate_image.")
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
