@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use mcp_protocol::ToolError;
 use serde_json::{Value, json};
 use workflow_analyzer::Diagnostic;
+use workflow_analyzer::edit::EditError;
 
 use crate::backend::Unavailable;
 use crate::images::PictureError;
@@ -54,7 +55,7 @@ pub enum ServerError {
     InvalidWorkflow(Vec<Diagnostic>),
     /// An edit that makes no sense on this graph.
     #[error("{0}")]
-    Edit(#[from] workflow_analyzer::edit::EditError),
+    Edit(EditError),
     /// ComfyUI has no model at all.
     #[error("this ComfyUI has no checkpoint and no diffusion model")]
     NoModelInstalled,
@@ -131,6 +132,7 @@ impl ServerError {
             Self::InvalidImage { .. } => "invalid_image",
             Self::BrokenWorkflow { .. } => "broken_workflow",
             Self::InvalidWorkflow(_) => "invalid_workflow",
+            Self::Edit(error) if parameter(error).is_some() => "invalid_arguments",
             Self::Edit(_) => "workflow_edit_refused",
             Self::NoModelInstalled => "no_model_installed",
             Self::NothingInstalled { .. } => "missing_model",
@@ -194,12 +196,36 @@ impl ServerError {
             Self::UnknownName { field, nearest, .. } => Some(json!({"field": field, "nearest": nearest})),
             Self::InvalidArgument { field, .. } => Some(json!({"field": field})),
             Self::InvalidImage { field, .. } => Some(json!({"field": field})),
+            Self::Edit(error) => parameter(error).map(|field| json!({"field": field})),
             Self::InvalidWorkflow(diagnostics) => Some(json!({"diagnostics": diagnostics.iter().map(diagnostic).collect::<Vec<_>>()})),
             Self::RateLimited { retry_after: Some(wait) } => {
                 Some(json!({"retryAfterMs": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)}))
             }
             _ => None,
         }
+    }
+}
+
+impl From<EditError> for ServerError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::NotInList { parameter, value, nearest } => {
+                Self::UnknownName { field: parameter, name: value, nearest }
+            }
+            other => Self::Edit(other),
+        }
+    }
+}
+
+/// The parameter that an edit stumbled on, if it was one.
+fn parameter(error: &EditError) -> Option<&str> {
+    match error {
+        EditError::UnknownParameter { parameter, .. }
+        | EditError::WrongType { parameter, .. }
+        | EditError::OutOfRange { parameter, .. }
+        | EditError::NotInList { parameter, .. }
+        | EditError::Linked { parameter, .. } => Some(parameter),
+        EditError::MissingClass { .. } | EditError::NotPossible { .. } => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use workflow_analyzer::edit::Lora;
@@ -25,27 +25,16 @@ pub(super) struct Sampling {
     pub(super) cfg: Option<f64>,
     pub(super) sampler: Option<String>,
     pub(super) scheduler: Option<String>,
-    #[schemars(schema_with = "loras_schema")]
     pub(super) loras: Option<Vec<LoraArgs>>,
     pub(super) workflow: Option<String>,
 }
 
-/// A LoRA.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoraArgs {
     pub(super) name: String,
     pub(super) strength: Option<f64>,
     pub(super) strength_clip: Option<f64>,
-}
-
-/// The members are checked when they are read: spelled out three times they are long.
-fn loras_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "items": {"type": "object"},
-        "description": "[{name, strength?, strength_clip?}]"
-    })
 }
 
 /// How the job is queued, and how long the call waits.
