@@ -1,0 +1,54 @@
+//! Where the programs are that the tests start; built once, so that the tests can be run alone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+/// The programs that are started.
+const PACKAGES: [&str; 3] = ["mcp-server", "mcp-client", "comfy-sandbox"];
+
+/// The path of one of the workspace's programs, of the profile that the caller was built in.
+pub fn path(name: &str) -> Result<PathBuf> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    Ok(folder.as_ref().map_err(|error| anyhow!("{error}"))?.join(name))
+}
+
+/// Builds what is not up to date. Without a cargo around us, what is there is taken.
+fn build() -> Result<PathBuf> {
+    let folder = folder()?;
+    let Some(cargo) = std::env::var_os("CARGO") else {
+        return present(folder);
+    };
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    for package in PACKAGES {
+        command.args(["-p", package]);
+    }
+    if folder.file_name().is_some_and(|profile| profile == "release") {
+        command.arg("--release");
+    }
+    let output = command.output().context("could not start cargo")?;
+    if !output.status.success() {
+        bail!("the programs can't be built:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    present(folder)
+}
+
+/// `target/PROFILE`: a test lies one folder below it, in `deps`.
+fn folder() -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("this program's own path is not known")?;
+    let folder = exe.parent().context("this program lies in no folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(folder.to_owned())
+}
+
+fn present(folder: PathBuf) -> Result<PathBuf> {
+    let missing = PACKAGES.iter().find(|name| !Path::new(&folder).join(name).is_file());
+    match missing {
+        Some(name) => bail!("there is no {name} in {}; build it first", folder.display()),
+        None => Ok(folder),
+    }
+}
