@@ -47,7 +47,7 @@ pub struct SessionLimits {
 #[error("the session store failed")]
 pub struct SessionError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Keeps sessions. Every store passes [`contract::run`].
+/// Keeps sessions. Every store passes `contract::run` (feature `contract`).
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
     /// Adds a session. Removes those that are past `limits` at `session.created_at`, so that the new one fits.

@@ -4,13 +4,13 @@ use std::future::Future;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::context::CallContext;
 use crate::schema;
-use crate::wire::{Content, ToolAnnotations, ToolDescription};
+use crate::wire::{Content, ToolAnnotations, ToolDescription, key};
 
 /// A tool whose schemas follow from its types.
 ///
@@ -86,7 +86,7 @@ pub struct ToolReply<O> {
 }
 
 /// Why a tool failed. The model sees it as a result with `isError`, so it says what to do about it.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ToolError {
     /// Stable, snake case: programs may compare it.
@@ -94,8 +94,10 @@ pub struct ToolError {
     /// What went wrong.
     pub message: String,
     /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
     /// Details for programs. Boxed, as errors travel in every `Result`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<Value>>,
 }
 
@@ -148,18 +150,10 @@ impl ToolError {
         }
     }
 
-    /// For programs.
-    pub(crate) fn structured(&self) -> Value {
-        let mut error = Map::new();
-        error.insert("code".to_owned(), json!(self.code));
-        error.insert("message".to_owned(), json!(self.message));
-        if let Some(remedy) = &self.remedy {
-            error.insert("remedy".to_owned(), json!(remedy));
-        }
-        if let Some(data) = &self.data {
-            error.insert("data".to_owned(), data.as_ref().clone());
-        }
-        json!({ "error": error })
+    /// For programs: `{"error": {…}}`.
+    pub(crate) fn structured(&self) -> Map<String, Value> {
+        let error = serde_json::to_value(self).unwrap_or_default();
+        Map::from_iter([(key::TOOL_ERROR.to_owned(), error)])
     }
 }
 

@@ -126,8 +126,10 @@ fn same(value: &Value, sent: &str) -> bool {
     match value {
         Value::String(text) => text == sent,
         Value::Bool(flag) => sent == if *flag { "true" } else { "false" },
-        // Compared as numbers, so that 42.0 and 42 are the same, and as text for what a float can't hold.
-        Value::Number(number) => number.to_string() == sent || number.as_f64() == sent.parse().ok(),
+        // 42.0 and 42 are the same; without a fraction the text decides, as a float can't hold every integer.
+        Value::Number(number) => {
+            number.to_string() == sent || (sent.contains('.') && number.as_f64() == sent.parse().ok())
+        }
         _ => false,
     }
 }

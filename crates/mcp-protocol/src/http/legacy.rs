@@ -37,10 +37,8 @@ impl Endpoint {
         head: Head,
     ) -> Result<Response, Refusal> {
         let id = request.id.clone();
-        let text = request.params.as_deref().map_or("{}", RawValue::get);
-        let params: InitializeParams = serde_json::from_str(text).map_err(|cause| {
-            Refusal::bad_request(Some(&id), error::error(INVALID_PARAMS, format!("invalid params: {cause}")))
-        })?;
+        let params = initialize_params(request.params.as_deref())
+            .map_err(|message| Refusal::bad_request(Some(&id), error::error(INVALID_PARAMS, message)))?;
         let session = new_session(&parts, params, Timestamp::now());
         let envelope = self.envelope(&parts, &id, Era::Legacy)?;
         let permit = self.admit(&id)?;
@@ -155,6 +153,16 @@ impl Endpoint {
 }
 
 const SESSION_ID_NAME: http::HeaderName = http::HeaderName::from_static("mcp-session-id");
+
+fn initialize_params(params: Option<&RawValue>) -> Result<InitializeParams, String> {
+    // They are kept as long as the session is, by whoever asks, so they can't be of any size.
+    const MOST: usize = 16 * 1024;
+    let text = params.map_or("{}", RawValue::get);
+    if text.len() > MOST {
+        return Err(format!("the params of initialize are larger than {MOST} bytes"));
+    }
+    serde_json::from_str(text).map_err(|cause| format!("invalid params: {cause}"))
+}
 
 fn new_session(parts: &Parts, params: InitializeParams, now: Timestamp) -> Session {
     Session {

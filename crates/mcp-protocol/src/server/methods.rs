@@ -132,7 +132,11 @@ impl Core {
         };
         let era = cx.era();
         let mut result = tool.call(cx, arguments).await;
+        let own = result.frame.meta.take();
         result.frame = self.frame(era, Cacheable::No);
+        if let Some(own) = own {
+            result.frame.meta.get_or_insert_default().extend(own);
+        }
         Ok(result)
     }
 

@@ -81,7 +81,20 @@ impl Registered {
         };
         match reply {
             Ok(reply) => succeeded(reply),
-            Err(error) => failed(&error),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Programs find the error in `_meta`. It is the structured content too where no schema is published: clients
+    /// hold even the content of an error against one.
+    fn failed(&self, error: &ToolError) -> CallToolResult {
+        let structured = error.structured();
+        let free = self.description.output_schema.is_none();
+        CallToolResult {
+            content: vec![Content::text(error.text())],
+            structured_content: free.then(|| Value::Object(structured.clone())),
+            is_error: true,
+            frame: ResultFrame { meta: Some(structured), ..ResultFrame::default() },
         }
     }
 }
@@ -105,15 +118,6 @@ fn succeeded(reply: ToolReply<Value>) -> CallToolResult {
         (_, content) => content,
     };
     CallToolResult { content, structured_content: output, is_error: false, frame: ResultFrame::default() }
-}
-
-fn failed(error: &ToolError) -> CallToolResult {
-    CallToolResult {
-        content: vec![Content::text(error.text())],
-        structured_content: Some(error.structured()),
-        is_error: true,
-        frame: ResultFrame::default(),
-    }
 }
 
 impl std::fmt::Debug for Registered {

@@ -17,6 +17,8 @@ pub mod key {
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
     /// Who answers; in every modern result.
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// Of this crate: the error of a tool, for programs, in a result with `isError`.
+    pub const TOOL_ERROR: &str = "error";
     /// What progress notifications have to carry.
     pub const PROGRESS_TOKEN: &str = "progressToken";
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::ResultFrame;
+use super::{ResultFrame, key};
+use crate::tool::ToolError;
 
 /// Hints for the client; absent ones have the defaults of the specification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ pub struct CallToolResult {
     /// For the model.
     #[serde(default)]
     pub content: Vec<Content>,
-    /// Follows the tool's `outputSchema`; in an error of a tool `{"error": {"code", "message", "remedy"?, "data"?}}`.
+    /// Follows the tool's `outputSchema`. For the error of a tool see [`CallToolResult::tool_error`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structured_content: Option<Value>,
     /// The tool failed; the content says why.
@@ -145,6 +146,17 @@ pub enum Content {
     /// A kind that this crate doesn't know; never sent.
     #[serde(other)]
     Unknown,
+}
+
+impl CallToolResult {
+    /// Why the tool failed, where this crate's server says so: `{"code", "message", "remedy"?, "data"?}` under
+    /// [`key::TOOL_ERROR`] in `_meta`, or in the structured content.
+    pub fn tool_error(&self) -> Option<ToolError> {
+        let meta = self.frame.meta.as_ref().and_then(|meta| meta.get(key::TOOL_ERROR));
+        let structured = || self.structured_content.as_ref()?.get(key::TOOL_ERROR);
+        let error = meta.or_else(structured).filter(|_| self.is_error)?;
+        ToolError::deserialize(error).ok()
+    }
 }
 
 impl Content {

@@ -82,6 +82,16 @@ async fn revisions_are_negotiated() {
 }
 
 #[tokio::test]
+async fn a_session_keeps_little_of_its_client() {
+    let web = Web::start(server(&Probe::new())).await;
+    let mut huge = initialize("2025-11-25");
+    huge["params"]["capabilities"]["x"] = json!("x".repeat(100_000));
+    let response = web.post(&huge).send().await.expect("an answer");
+    assert!(!response.headers().contains_key("mcp-session-id"));
+    assert_eq!(body(response).await["error"]["code"], -32602);
+}
+
+#[tokio::test]
 async fn sessions_are_capped_and_expire() {
     let limits = |max_sessions, idle_timeout| Limits {
         sessions: SessionLimits { max_sessions, idle_timeout },

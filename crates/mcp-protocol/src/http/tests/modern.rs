@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 use super::{Headers, Web, body};
 use crate::testing::{Probe, builder, server};
-use crate::{Limits, Server};
+use crate::wire::CallToolResult;
+use crate::{Limits, Server, ToolError};
 
 async fn web() -> Web {
     Web::start(server(&Probe::new())).await
@@ -138,7 +139,13 @@ async fn calls() {
           "text": "it failed; try again"
         }
       ],
-      "structuredContent": {
+      "isError": true,
+      "resultType": "complete",
+      "_meta": {
+        "io.modelcontextprotocol/serverInfo": {
+          "name": "test",
+          "version": "1.2.3"
+        },
         "error": {
           "code": "no_luck",
           "message": "it failed",
@@ -147,17 +154,13 @@ async fn calls() {
             "n": 1
           }
         }
-      },
-      "isError": true,
-      "resultType": "complete",
-      "_meta": {
-        "io.modelcontextprotocol/serverInfo": {
-          "name": "test",
-          "version": "1.2.3"
-        }
       }
     }
     "##);
+
+    let result: CallToolResult = serde_json::from_value(answer["result"].clone()).expect("a result");
+    let error = ToolError::new("no_luck", "it failed").remedy("try again").data(json!({"n": 1}));
+    assert_eq!(result.tool_error(), Some(error), "programs get it back");
 
     let params = json!({"name": "echo", "arguments": {"txt": "hi"}});
     let answer = body(web.modern("tools/call", params).send().await.expect("an answer")).await;
@@ -169,7 +172,13 @@ async fn calls() {
           "text": "`txt` is not an argument; did you mean `text`?; `text` is required"
         }
       ],
-      "structuredContent": {
+      "isError": true,
+      "resultType": "complete",
+      "_meta": {
+        "io.modelcontextprotocol/serverInfo": {
+          "name": "test",
+          "version": "1.2.3"
+        },
         "error": {
           "code": "invalid_arguments",
           "message": "`txt` is not an argument; did you mean `text`?; `text` is required",
@@ -185,14 +194,6 @@ async fn calls() {
               }
             ]
           }
-        }
-      },
-      "isError": true,
-      "resultType": "complete",
-      "_meta": {
-        "io.modelcontextprotocol/serverInfo": {
-          "name": "test",
-          "version": "1.2.3"
         }
       }
     }
