@@ -8,6 +8,7 @@ mod schedule;
 use std::sync::{Arc, atomic::Ordering};
 
 use serde_json::json;
+use tokio::sync::{broadcast::error::RecvError, watch};
 
 use self::{cache::Cache, run::Run};
 use crate::{
@@ -23,12 +24,9 @@ pub(crate) async fn work(state: Arc<State>) {
     let stop = state.stop.clone();
     stop.run_until_cancelled(async {
         loop {
-            let (prompt, signal) = next(&state).await;
+            let (prompt, signal) = next(&state, &mut cache).await;
             state.send_status().await;
             run(&state, &prompt, signal, &mut cache).await;
-            if state.free_memory.swap(false, Ordering::Relaxed) {
-                cache = Cache::default();
-            }
         }
     })
     .await;
@@ -43,17 +41,21 @@ pub(crate) async fn obey(state: Arc<State>) {
             match orders.recv().await {
                 Ok(Order::DropSockets) => state.hub.drop_all(),
                 Ok(Order::Forget) => state.forget(),
-                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
             }
         }
     })
     .await;
 }
 
-async fn next(state: &State) -> (Arc<Prompt>, tokio::sync::watch::Receiver<Signal>) {
+/// Waits for a prompt; empties the cache meanwhile, if it is to be emptied.
+async fn next(state: &State, cache: &mut Cache) -> (Arc<Prompt>, watch::Receiver<Signal>) {
     loop {
         let work = state.work.notified();
+        if state.free_memory.swap(false, Ordering::Relaxed) {
+            *cache = Cache::default();
+        }
         if let Some(next) = state.queue().start_next() {
             return next;
         }
@@ -61,12 +63,7 @@ async fn next(state: &State) -> (Arc<Prompt>, tokio::sync::watch::Receiver<Signa
     }
 }
 
-async fn run(
-    state: &Arc<State>,
-    prompt: &Arc<Prompt>,
-    signal: tokio::sync::watch::Receiver<Signal>,
-    cache: &mut Cache,
-) {
+async fn run(state: &Arc<State>, prompt: &Arc<Prompt>, signal: watch::Receiver<Signal>, cache: &mut Cache) {
     tracing::info!(prompt.id = %prompt.id, "prompt started");
     let mut run = Run::new(state.clone(), prompt.clone(), signal);
     let outcome = run.execute(cache).await;

@@ -28,8 +28,17 @@ pub(crate) enum Target {
 /// Sends messages to the open websockets, in one order for all. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
-    sockets: Arc<Mutex<HashMap<String, Socket>>>,
+    registry: Arc<Mutex<Registry>>,
     outbox: mpsc::Sender<(Target, Message)>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Registry {
+    /// Those who hear something, by `clientId`.
+    sockets: HashMap<String, Socket>,
+    /// Cancelled: every socket of now is closed, also those that hear nothing.
+    everyone: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -50,7 +59,8 @@ impl Hub {
     /// A hub, and the task that it lives by; the task ends with `stop`.
     pub(crate) fn start(stop: CancellationToken) -> Self {
         let (outbox, messages) = mpsc::channel(BACKLOG);
-        let hub = Self { sockets: Arc::default(), outbox };
+        let registry = Registry { sockets: HashMap::new(), everyone: stop.child_token() };
+        let hub = Self { registry: Arc::new(Mutex::new(registry)), outbox, stop: stop.clone() };
         let publisher = hub.clone();
         tokio::spawn(async move { stop.run_until_cancelled(publisher.publish(messages)).await });
         hub
@@ -64,45 +74,46 @@ impl Hub {
 
     /// Takes a socket in under its id. Like ComfyUI, a second socket with one id takes the first one's place, and
     /// the first stays open without hearing anything.
-    pub(crate) fn join(&self, sid: &str, first: Vec<Message>, stop: &CancellationToken) -> Seat {
+    pub(crate) fn join(&self, sid: &str, first: Vec<Message>) -> Seat {
         let (sender, messages) = mpsc::channel(BACKLOG);
         for message in first {
             // The channel is new: there is room.
             let _ = sender.try_send(message);
         }
-        let dropped = stop.child_token();
+        let mut registry = self.lock();
+        let dropped = registry.everyone.child_token();
         let socket = Socket { sender, dropped: dropped.clone(), flags: Value::Null };
-        self.lock().insert(sid.to_owned(), socket);
+        registry.sockets.insert(sid.to_owned(), socket);
         Seat { messages, dropped }
     }
 
     /// Forgets the socket with this id, even when it is a later one than that which leaves: so does ComfyUI.
     pub(crate) fn leave(&self, sid: &str) {
-        self.lock().remove(sid);
+        self.lock().sockets.remove(sid);
     }
 
     /// Forgets the sockets that were dropped from here.
     pub(crate) fn leave_dropped(&self) {
-        self.lock().retain(|_, socket| !socket.dropped.is_cancelled());
+        self.lock().sockets.retain(|_, socket| !socket.dropped.is_cancelled());
     }
 
     /// Keeps what a client said that it supports.
     pub(crate) fn set_flags(&self, sid: &str, flags: Value) {
-        if let Some(socket) = self.lock().get_mut(sid) {
+        if let Some(socket) = self.lock().sockets.get_mut(sid) {
             socket.flags = flags;
         }
     }
 
     /// Whether a client takes previews with metadata (binary event 4).
     pub(crate) fn takes_metadata(&self, sid: &str) -> bool {
-        self.lock().get(sid).is_some_and(|socket| socket.flags["supports_preview_metadata"] == true)
+        self.lock().sockets.get(sid).is_some_and(|socket| socket.flags["supports_preview_metadata"] == true)
     }
 
     /// Closes every socket without a close frame.
     pub(crate) fn drop_all(&self) {
-        for (_, socket) in self.lock().drain() {
-            socket.dropped.cancel();
-        }
+        let mut registry = self.lock();
+        registry.sockets.clear();
+        std::mem::replace(&mut registry.everyone, self.stop.child_token()).cancel();
     }
 
     async fn publish(self, mut messages: mpsc::Receiver<(Target, Message)>) {
@@ -118,16 +129,16 @@ impl Hub {
     }
 
     fn receivers(&self, target: &Target) -> Vec<(mpsc::Sender<Message>, CancellationToken)> {
-        let sockets = self.lock();
+        let registry = self.lock();
         let receiver = |socket: &Socket| (socket.sender.clone(), socket.dropped.clone());
         match target {
-            Target::Everyone => sockets.values().map(receiver).collect(),
-            Target::Client(sid) => sockets.get(sid).map(receiver).into_iter().collect(),
+            Target::Everyone => registry.sockets.values().map(receiver).collect(),
+            Target::Client(sid) => registry.sockets.get(sid).map(receiver).into_iter().collect(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Socket>> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -87,5 +87,6 @@ impl State {
         self.queue().forget();
         *self.current() = None;
         self.free_memory.store(true, Ordering::Relaxed);
+        self.work.notify_one();
     }
 }

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use self::node::Checker;
+pub(crate) use self::node::MAX_DEPTH;
 use crate::{catalog::Catalog, data::DataDir};
 
 /// More nodes than this are refused; ComfyUI has no bound.

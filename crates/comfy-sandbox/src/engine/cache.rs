@@ -9,10 +9,8 @@ use crate::{
     data::DataDir,
     digest::Digest,
     nodes::{self, Produced},
+    validation::MAX_DEPTH,
 };
-
-/// A chain of nodes longer than this isn't cached; validation lets no such chain run.
-const MAX_DEPTH: usize = 1000;
 
 /// Results by what made them.
 #[derive(Debug, Default)]
@@ -45,7 +43,8 @@ impl Cache {
 }
 
 impl Signatures {
-    /// Reads the files that nodes load: not for the runtime's threads.
+    /// Reads the files that nodes load: not for the runtime's threads. Validation lets no longer chain run than it
+    /// looks at.
     pub(super) fn of(graph: &Graph, data: &DataDir) -> Self {
         let mut signatures = Self::default();
         for node in graph.nodes.keys() {
@@ -62,7 +61,7 @@ impl Signatures {
         if let Some(known) = self.of.get(id) {
             return *known;
         }
-        let node = graph.nodes.get(id).filter(|_| depth < MAX_DEPTH)?;
+        let node = graph.nodes.get(id).filter(|_| depth <= MAX_DEPTH)?;
         // Whoever comes back here while this node is visited has found a cycle.
         self.of.insert(id.to_owned(), None);
         let mut inputs: Vec<_> = node.inputs.iter().collect();

@@ -40,7 +40,7 @@ enum End {
 }
 
 async fn serve(socket: WebSocket, state: Arc<State>, sid: String) {
-    let seat = state.hub.join(&sid, greeting(&state, &sid), &state.stop);
+    let seat = state.hub.join(&sid, greeting(&state, &sid));
     match talk(socket, seat, &state, &sid).await {
         End::Left => state.hub.leave(&sid),
         End::Dropped => state.hub.leave_dropped(),

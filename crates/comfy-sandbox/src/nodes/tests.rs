@@ -137,7 +137,7 @@ fn masks_are_made_grown_and_inverted() {
     let padded = mask_of(
         "ImagePadForOutpaint",
         &inputs(
-            json!({"left": 8, "top": 0, "right": 0, "bottom": 0, "feathering": 0}),
+            &json!({"left": 8, "top": 0, "right": 0, "bottom": 0, "feathering": 0}),
             vec![("image", one(half(8, 8)))],
         ),
         1,

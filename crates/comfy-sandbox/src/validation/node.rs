@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A chain of links longer than this ends as Python's recursion limit ends it: invalid, without a reason.
-const MAX_DEPTH: usize = 300;
+pub(crate) const MAX_DEPTH: usize = 200;
 /// Longer lists of options are left out of the answer.
 const MAX_LISTED_OPTIONS: usize = 20;
 
@@ -121,26 +121,14 @@ impl<'a> Checker<'a> {
     }
 
     fn check_link(&mut self, spec: &InputSpec, link: &[Value]) -> Result<Outcome, Exception> {
-        let [node, slot] = link else {
-            let message = "Bad linked input, must be a length-2 list of [node_id, slot_index]";
-            let info = json!({"input_name": spec.name, "input_config": spec.config, "received_value": link});
-            return Ok(Outcome::Wrong(reason("bad_linked_input", message, &spec.name, &info)));
-        };
+        let [node, slot] = link else { return Ok(Outcome::Wrong(bad_link(spec, link))) };
         let Some(source) = node.as_str().filter(|node| self.graph.contains_key(*node)) else {
             return Err(missing_key(node));
         };
         let outputs = Catalog::outputs(&python::text(&self.class_type(source)));
         let received = output_type(outputs, slot)?;
         if !types_match(received, spec.kind()) {
-            let (received_text, expected) = (python::text(received), python::text(spec.kind()));
-            let details =
-                format!("{}, received_type({received_text}) mismatch input_type({expected})", spec.name);
-            let info = json!({
-                "input_name": spec.name, "input_config": spec.config, "received_type": received,
-                "linked_node": link,
-            });
-            let message = "Return type mismatch between linked nodes";
-            return Ok(Outcome::Wrong(reason("return_type_mismatch", message, &details, &info)));
+            return Ok(Outcome::Wrong(mismatch(spec, link, received)));
         }
         let depth = self.path.len();
         match self.check(source) {
@@ -148,14 +136,8 @@ impl<'a> Checker<'a> {
             Ok(false) => Ok(Outcome::WrongUpstream),
             Err(exception) => {
                 self.path.truncate(depth);
-                let info = json!({
-                    "input_name": spec.name, "input_config": spec.config,
-                    "exception_message": exception.message, "exception_type": exception.kind,
-                    "traceback": traceback(), "linked_node": link,
-                });
-                let message = "Exception when validating inner node";
-                let reason = reason("exception_during_inner_validation", message, &exception.message, &info);
                 // The exception is told of the node that raised it, with the input of the one that asked.
+                let reason = inner_exception(spec, link, &exception);
                 self.checked.insert(source.to_owned(), (false, vec![reason]));
                 Ok(Outcome::WrongUpstream)
             }
@@ -199,6 +181,31 @@ impl<'a> Checker<'a> {
 
 fn reason(kind: &str, message: &str, details: &str, extra_info: &Value) -> Value {
     json!({"type": kind, "message": message, "details": details, "extra_info": extra_info})
+}
+
+fn bad_link(spec: &InputSpec, link: &[Value]) -> Value {
+    let message = "Bad linked input, must be a length-2 list of [node_id, slot_index]";
+    let info = json!({"input_name": spec.name, "input_config": spec.config, "received_value": link});
+    reason("bad_linked_input", message, &spec.name, &info)
+}
+
+fn mismatch(spec: &InputSpec, link: &[Value], received: &Value) -> Value {
+    let (received_text, expected) = (python::text(received), python::text(spec.kind()));
+    let details = format!("{}, received_type({received_text}) mismatch input_type({expected})", spec.name);
+    let info = json!({
+        "input_name": spec.name, "input_config": spec.config, "received_type": received, "linked_node": link,
+    });
+    reason("return_type_mismatch", "Return type mismatch between linked nodes", &details, &info)
+}
+
+fn inner_exception(spec: &InputSpec, link: &[Value], exception: &Exception) -> Value {
+    let info = json!({
+        "input_name": spec.name, "input_config": spec.config,
+        "exception_message": exception.message, "exception_type": exception.kind,
+        "traceback": traceback(), "linked_node": link,
+    });
+    let message = "Exception when validating inner node";
+    reason("exception_during_inner_validation", message, &exception.message, &info)
 }
 
 fn traceback() -> Value {
