@@ -85,8 +85,13 @@ impl ComfyExecutor {
         if let Some((slot, run)) = self.resume(job).await? {
             return Ok(Prepared::Found(slot, run));
         }
-        self.say(job, "waiting for ComfyUI");
-        let slot = self.pool.acquire().await;
+        let slot = match self.pool.try_acquire() {
+            Some(slot) => slot,
+            None => {
+                self.say(job, "waiting for ComfyUI");
+                self.pool.acquire().await
+            }
+        };
         let graph = self.upload(plan, &slot).await?;
         Ok(Prepared::New(slot, graph))
     }

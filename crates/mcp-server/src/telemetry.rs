@@ -12,7 +12,9 @@ use crate::settings::{LogFormat, Settings};
 
 /// Starts the log. The guard writes out what is left when it is dropped.
 pub fn start(settings: &Settings) -> anyhow::Result<Option<WorkerGuard>> {
-    let filter = EnvFilter::try_new(&settings.log_level).with_context(|| {
+    // What these libraries say at `info` is of use to their authors; a directive for them still wins.
+    let directives = format!("sea_orm_migration=warn,sqlx=warn,{}", settings.log_level);
+    let filter = EnvFilter::try_new(directives).with_context(|| {
         format!("configuration key `log_level`: `{}` is not a level or a directive", settings.log_level)
     })?;
     let ansi = if std::io::IsTerminal::is_terminal(&std::io::stderr()) { Ansi::On } else { Ansi::Off };

@@ -204,13 +204,19 @@ impl Pool {
     /// Waits for a backend that is up and takes a place on the one with the least to do.
     pub async fn acquire(&self) -> Slot {
         loop {
-            let up = self.backends.iter().filter(|backend| matches!(backend.health(), Health::Up { .. }));
-            if let Some(backend) = up.min_by_key(|backend| backend.running.load(Ordering::Relaxed)) {
-                backend.running.fetch_add(1, Ordering::Relaxed);
-                return Slot { backend: Arc::clone(backend) };
+            if let Some(slot) = self.try_acquire() {
+                return slot;
             }
-            self.any_change().await;
+            self.any_up().await;
         }
+    }
+
+    /// Takes a place on the backend with the least to do; `None` when none is up.
+    pub fn try_acquire(&self) -> Option<Slot> {
+        let up = self.backends.iter().filter(|backend| matches!(backend.health(), Health::Up { .. }));
+        let backend = up.min_by_key(|backend| backend.running.load(Ordering::Relaxed))?;
+        backend.running.fetch_add(1, Ordering::Relaxed);
+        Some(Slot { backend: Arc::clone(backend) })
     }
 
     /// Waits until the named backend is up, and takes a place there; `None` when there is none of that name.
@@ -222,7 +228,7 @@ impl Pool {
         Some(Slot { backend: Arc::clone(backend) })
     }
 
-    async fn any_change(&self) {
+    async fn any_up(&self) {
         let mut receivers: Vec<_> = self.backends.iter().map(|backend| backend.state.subscribe()).collect();
         if receivers.is_empty() {
             return std::future::pending().await;
