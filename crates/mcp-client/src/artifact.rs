@@ -20,8 +20,8 @@ const MAX_ARTIFACT_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Where artifacts are over HTTP, and the key to it.
 ///
-/// The address is derived from that of the MCP endpoint, not taken from the server's answers: the key never goes
-/// to another place than the one that was connected to.
+/// The address is derived from that of the MCP endpoint, not taken from the server's answers: the key never
+/// goes to another place than the one that was connected to.
 #[derive(Debug, Clone)]
 pub(crate) struct ArtifactDoor {
     client: reqwest::Client,
@@ -109,7 +109,8 @@ impl GatewayClient {
         if let Some(door) = &self.door {
             match door.fetch(id).await {
                 Ok(bytes) => return Ok(bytes),
-                // Behind some proxies only the MCP endpoint is to be had; the tool also says best what is wrong.
+                // Behind some proxies only the MCP endpoint is to be had; the tool also says best what is
+                // wrong.
                 Err(Fetch::Refused(status)) => {
                     tracing::debug!(http.status = status, "the artifact is asked for with get_image");
                 }

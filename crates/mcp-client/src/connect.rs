@@ -49,7 +49,8 @@ impl Target {
 /// How the connection is made.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// Sent as a bearer token over HTTP, put into the started server's environment as `MCP_API_KEY` otherwise.
+    /// Sent as a bearer token over HTTP, put into the started server's environment as `MCP_API_KEY`
+    /// otherwise.
     pub api_key: Option<SecretString>,
     /// Sent with every HTTP request: names and values.
     pub headers: Vec<(String, String)>,

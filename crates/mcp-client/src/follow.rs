@@ -19,7 +19,8 @@ use crate::job::{Job, JobState};
 
 /// How long the server holds one call; short enough for every proxy on the way.
 const WAIT_SECONDS: u64 = 20;
-/// A server that answers a waiting call sooner than this, with the job still not over, is not asked at once again.
+/// A server that answers a waiting call sooner than this, with the job still not over, is not asked at once
+/// again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 /// How long a server may be away before its jobs are given up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -50,7 +51,8 @@ pub enum JobUpdate {
     Finished(Box<Job>),
 }
 
-/// The updates of one job, as a [`Stream`] or with [`next`](Self::next). Dropping it stops the following, not the job.
+/// The updates of one job, as a [`Stream`] or with [`next`](Self::next). Dropping it stops the following, not
+/// the job.
 #[derive(Debug)]
 pub struct JobUpdates {
     updates: mpsc::Receiver<Result<JobUpdate, GatewayError>>,
@@ -79,8 +81,8 @@ impl Drop for JobUpdates {
 }
 
 impl GatewayClient {
-    /// Follows a job. The server is asked to wait for it, again and again, so that nothing hangs on one long call;
-    /// a server that is away for a while is waited for.
+    /// Follows a job. The server is asked to wait for it, again and again, so that nothing hangs on one long
+    /// call; a server that is away for a while is waited for.
     pub fn subscribe_to_job(&self, job_id: impl Into<String>) -> JobUpdates {
         let (sender, updates) = mpsc::channel(UPDATES);
         let follower = Follower { gateway: self.clone(), job_id: job_id.into(), updates: sender, last: None };

@@ -134,7 +134,8 @@ impl GatewayClient {
         serde_json::from_value(content).map_err(|error| unreadable(error.to_string()))
     }
 
-    /// Ends the connection, and waits for the end of a started server. Where clones are left, they keep it open.
+    /// Ends the connection, and waits for the end of a started server. Where clones are left, they keep it
+    /// open.
     pub async fn close(self) {
         if let Ok(peer) = Arc::try_unwrap(self.peer) {
             peer.close().await;

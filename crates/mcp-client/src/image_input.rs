@@ -9,7 +9,8 @@ use serde::Serialize;
 /// The largest image that is sent. Base64 makes it a third larger on the way.
 pub const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
 
-/// An image in the form that the tools take: an artifact id, a `comfy://artifacts/{id}` URI, or a `data:` URI.
+/// An image in the form that the tools take: an artifact id, a `comfy://artifacts/{id}` URI, or a `data:`
+/// URI.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ImageInput(String);
@@ -72,7 +73,12 @@ pub enum ImageInputError {
         source: std::io::Error,
     },
     /// More than [`MAX_IMAGE_BYTES`].
-    #[error("{} has {}, more than the {} that can be sent", name(path.as_deref()), megabytes(*bytes), megabytes(MAX_IMAGE_BYTES))]
+    #[error(
+        "{} has {}, more than the {} that can be sent",
+        name(path.as_deref()),
+        megabytes(*bytes),
+        megabytes(MAX_IMAGE_BYTES)
+    )]
     TooLarge {
         /// The file, if it is one.
         path: Option<PathBuf>,

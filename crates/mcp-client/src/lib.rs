@@ -17,9 +17,9 @@
 //! The process has to have a rustls provider installed before it connects over HTTP:
 //! `rustls::crypto::ring::default_provider().install_default()`.
 //!
-//! The program `mcp-client` is built on this library. Its exit codes: 0 ok, 1 the job failed or another error,
-//! 2 wrong usage or invalid arguments, 3 the server can't be reached, 4 refused (401, 403), 5 too many requests
-//! (429), 6 the time for waiting is over, 7 the job was cancelled, 130 interrupted.
+//! The program `mcp-client` is built on this library. Its exit codes: 0 ok, 1 the job failed or another
+//! error, 2 wrong usage or invalid arguments, 3 the server can't be reached, 4 refused (401, 403), 5 too many
+//! requests (429), 6 the time for waiting is over, 7 the job was cancelled, 130 interrupted.
 
 mod artifact;
 mod connect;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::image_input::ImageInput;
 
-/// Arguments of `generate_image`. All but the prompt are optional: what is left out is chosen by the server from
-/// what its ComfyUI has installed.
+/// Arguments of `generate_image`. All but the prompt are optional: what is left out is chosen by the server
+/// from what its ComfyUI has installed.
 ///
 /// ```
 /// let request = mcp_client::GenerateImage { seed: Some(7), ..mcp_client::GenerateImage::new("a red fox") };
@@ -58,8 +58,8 @@ pub struct GenerateImage {
     /// -100 to 100, higher first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
-    /// How long the call itself waits for the job. Left out, this library sends 0: the call returns as soon as
-    /// the job is stored, and [`GatewayClient::subscribe_to_job`](crate::GatewayClient::subscribe_to_job)
+    /// How long the call itself waits for the job. Left out, this library sends 0: the call returns as soon
+    /// as the job is stored, and [`GatewayClient::subscribe_to_job`](crate::GatewayClient::subscribe_to_job)
     /// follows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_seconds: Option<u32>,

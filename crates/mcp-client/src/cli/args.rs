@@ -44,7 +44,8 @@ The spelling of earlier versions works too:
 
 /// Makes images with ComfyUI through the gateway.
 #[derive(Debug, Parser, PartialEq)]
-#[command(name = "mcp-client", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{AFTER_LONG_HELP}"))]
+#[command(name = "mcp-client", version, after_help = EXAMPLES)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{AFTER_LONG_HELP}"))]
 #[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -190,7 +191,8 @@ pub(crate) struct SizeArgs {
 #[derive(Args, Debug, PartialEq)]
 pub(crate) struct StartArgs {
     /// -100 to 100, higher first
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-100..=100))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i64).range(-100..=100))]
     pub(crate) priority: Option<i64>,
     /// A second run with the same key gets the job of the first
     #[arg(long, value_name = "KEY")]
@@ -262,7 +264,8 @@ pub(crate) struct InpaintArgs {
     /// The image to start from: a file or an artifact's id
     #[arg(long, short, value_name = "IMAGE")]
     pub(crate) image: String,
-    /// White is painted anew, black is kept: a file or an artifact's id [default: what is transparent in the image]
+    /// White is painted anew, black is kept: a file or an artifact's id [default: what is transparent in the
+    /// image]
     #[arg(long, value_name = "IMAGE")]
     pub(crate) mask: Option<String>,
     /// 0 keeps what is under the mask, 1 forgets it

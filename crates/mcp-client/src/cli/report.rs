@@ -106,8 +106,8 @@ fn models(content: &Value) -> Option<String> {
     let mut text = String::new();
     for (kind, names) in content.get("models")?.as_object()? {
         let names = names.as_array()?;
-        let count = if names.is_empty() { "none" } else { "" };
-        let _ = writeln!(text, "{}: {count}", clean(kind));
+        let none = if names.is_empty() { "  (none)" } else { "" };
+        let _ = writeln!(text, "{}{none}", clean(kind));
         for name in names.iter().filter_map(Value::as_str) {
             let _ = writeln!(text, "  {}", clean(name));
         }
@@ -178,4 +178,45 @@ fn fields_text(fields: &serde_json::Map<String, Value>, depth: usize) -> String 
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn answers_are_text_for_people() {
+        let cases = [
+            (
+                "list_models",
+                json!({"models": {"loras": [], "vae": ["a\u{1b}[2J.safetensors"]}}),
+                "loras  (none)\nvae\n  a [2J.safetensors\n",
+            ),
+            (
+                "list_workflows",
+                json!({"workflows": [{"name": "x", "description": null, "parameters": ["prompt"], "runnable": false}],
+                       "broken": [{"name": "y", "problem": "no JSON"}]}),
+                "x  \n  parameters: prompt\n  can't run on this ComfyUI: something that it needs is not installed\n\
+                 y  (broken: no JSON)\n",
+            ),
+            (
+                "get_queue_status",
+                json!({"queued": 1, "backends": [{"url": "u", "reason": null}]}),
+                "queued: 1\nbackends\n  url: u\n",
+            ),
+            (
+                "get_job_status",
+                json!({"job": {"id": "j", "state": "failed", "created_at": "2026-01-02T03:04:05Z",
+                               "error": {"code": "c", "message": "out of\nmemory"}}}),
+                "j  failed\n  created   2026-01-02T03:04:05Z\n  error     out of memory\n",
+            ),
+        ];
+        for (tool, content, expected) in cases {
+            assert_eq!(answer(tool, &content), expected, "{tool}");
+        }
+        // A shape from another version is shown as it is.
+        assert_eq!(answer("list_models", &json!({"models": 3})), "models: 3\n");
+    }
 }

@@ -154,7 +154,8 @@ fn paint(prompt: Option<&String>, size: &SizeArgs, args: &PaintArgs) -> Generate
         controlnet: None,
         workflow: args.workflow.clone(),
         priority: args.job.priority,
-        // The id comes at once; the waiting is done with calls of its own, so that nothing hangs on a long one.
+        // The id comes at once; the waiting is done with calls of its own, so that nothing hangs on a long
+        // one.
         wait_seconds: Some(0),
         idempotency_key: args.job.idempotency_key.clone(),
     }

@@ -42,8 +42,8 @@ impl Destination {
         Ok(Destination { output: output.to_owned(), is_folder, saved: 0 })
     }
 
-    /// Writes the next image and tells where it is. The first one takes the name that was given; a name that was
-    /// made up here is never one that exists.
+    /// Writes the next image and tells where it is. The first one takes the name that was given; a name that
+    /// was made up here is never one that exists.
     pub(super) fn save(&mut self, artifact: &Artifact, bytes: &[u8]) -> Result<PathBuf, SaveError> {
         self.saved += 1;
         let extension = extension_of(&artifact.media_type);

@@ -146,7 +146,10 @@ async fn nobody_there_is_told_with_the_address() {
     let output = program(folder.path(), &url, &["manifest"]).output().await.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.starts_with(&format!("error: can't reach the server at {url}: Connection refused")), "{stderr}");
+    assert!(
+        stderr.starts_with(&format!("error: can't reach the server at {url}: Connection refused")),
+        "{stderr}"
+    );
     assert!(stderr.contains("\n  try: start the server"), "{stderr}");
 }
 

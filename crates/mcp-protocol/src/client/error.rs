@@ -78,7 +78,7 @@ pub enum ClientError {
         retry_after: Option<Duration>,
     },
     /// An HTTP status that is no answer of MCP's.
-    #[error("the server answered HTTP {status}{}", if .body.is_empty() { String::new() } else { format!(": {body}") })]
+    #[error("the server answered HTTP {status}{}", after_colon(.body))]
     HttpStatus {
         /// The status.
         status: u16,
@@ -162,7 +162,8 @@ impl ClientError {
         )
     }
 
-    /// True when the same call may work a little later: the server restarts, the network failed, or it is busy.
+    /// True when the same call may work a little later: the server restarts, the network failed, or it is
+    /// busy.
     pub fn is_transient(&self) -> bool {
         match self {
             ClientError::Unreachable { .. }
@@ -196,6 +197,10 @@ impl From<ErrorObjectOwned> for ClientError {
             code => ClientError::Rpc { code, message, data },
         }
     }
+}
+
+fn after_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 /// A server's words, cut to what a person reads and without control characters, which could drive a terminal.

@@ -1,6 +1,8 @@
-//! What a modern request repeats in HTTP headers: names, and parameters that a tool marks with `x-mcp-header`.
+//! What a modern request repeats in HTTP headers: names, and parameters that a tool marks with
+//! `x-mcp-header`.
 //!
-//! 2026-07-28, basic/transports/streamable-http: "Request Metadata" and "Custom Headers from Tool Parameters".
+//! 2026-07-28, basic/transports/streamable-http: "Request Metadata" and "Custom Headers from Tool
+//! Parameters".
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

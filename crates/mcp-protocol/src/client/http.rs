@@ -70,8 +70,8 @@ impl HttpTransport {
         })
     }
 
-    /// Sends a request and reads its answer. Dropping the future closes the stream, which cancels a modern call;
-    /// for a legacy one `notifications/cancelled` is sent.
+    /// Sends a request and reads its answer. Dropping the future closes the stream, which cancels a modern
+    /// call; for a legacy one `notifications/cancelled` is sent.
     pub(super) async fn call(
         &self,
         outgoing: Outgoing<'_>,

@@ -50,8 +50,9 @@ const MAX_ROUNDS: usize = 8;
 
 /// An open server.
 ///
-/// Calls run concurrently. Dropping a call's future cancels it: over modern HTTP by closing its stream, elsewhere
-/// with `notifications/cancelled`. Dropping the peer closes the connection and ends a started server.
+/// Calls run concurrently. Dropping a call's future cancels it: over modern HTTP by closing its stream,
+/// elsewhere with `notifications/cancelled`. Dropping the peer closes the connection and ends a started
+/// server.
 #[derive(Debug)]
 pub struct Peer {
     transport: Transport,
@@ -106,8 +107,8 @@ impl Peer {
         &self.about
     }
 
-    /// All tools, page by page. Over modern HTTP, tools whose `x-mcp-header` marks break the rules are left out,
-    /// as the specification wants it.
+    /// All tools, page by page. Over modern HTTP, tools whose `x-mcp-header` marks break the rules are left
+    /// out, as the specification wants it.
     pub async fn list_tools(&self) -> Result<Vec<ToolDescription>, ClientError> {
         let mut tools = Vec::new();
         let mut cursor: Option<String> = None;
@@ -131,8 +132,8 @@ impl Peer {
         Ok(tools)
     }
 
-    /// Calls a tool. `arguments` is an object. A result that [`is_error`](CallToolResult::is_error) is an `Ok`:
-    /// the tool ran, or refused its arguments, and says why.
+    /// Calls a tool. `arguments` is an object. A result that [`is_error`](CallToolResult::is_error) is an
+    /// `Ok`: the tool ran, or refused its arguments, and says why.
     pub async fn call_tool(
         &self,
         name: &str,
@@ -252,8 +253,8 @@ impl Peer {
     }
 }
 
-/// A modern result may ask for input. This client has offered none, so only the server's own state can be meant;
-/// it goes back with the next round (2026-07-28, basic/patterns/mrtr).
+/// A modern result may ask for input. This client has offered none, so only the server's own state can be
+/// meant; it goes back with the next round (2026-07-28, basic/patterns/mrtr).
 fn next_round(result: &RawValue) -> Result<Option<String>, ClientError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

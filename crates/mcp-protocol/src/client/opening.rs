@@ -1,4 +1,5 @@
-//! Which era a server speaks, found out with one request: modern first, `initialize` where that isn't understood.
+//! Which era a server speaks, found out with one request: modern first, `initialize` where that isn't
+//! understood.
 //!
 //! 2026-07-28, basic/versioning and the "Backward Compatibility" sections of both transports.
 
@@ -28,6 +29,9 @@ pub struct ServerAbout {
 
 /// Opens the server in the newest revision that both sides speak.
 pub(super) async fn open(transport: &Transport, options: &PeerOptions) -> Result<ServerAbout, ClientError> {
+    if options.newest.era() == Era::Legacy {
+        return initialize(transport, options, options.newest).await;
+    }
     let legacy = match discover(transport, options).await {
         Ok(found) => match agreed(&found.supported_versions)? {
             version if version.era() == Era::Modern => {

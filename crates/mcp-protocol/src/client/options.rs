@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::wire::{Implementation, ProgressUpdate};
+use crate::wire::{Implementation, ProgressUpdate, ProtocolVersion};
 
 /// What holds for all calls of a peer.
 #[derive(Debug, Clone)]
@@ -18,6 +18,9 @@ pub struct PeerOptions {
     pub probe_timeout: Duration,
     /// The largest message that is taken from the server, in bytes.
     pub max_message_bytes: usize,
+    /// The newest revision that is offered; a legacy one opens with `initialize` at once, for servers that
+    /// take modern requests badly.
+    pub newest: ProtocolVersion,
 }
 
 impl Default for PeerOptions {
@@ -31,6 +34,7 @@ impl Default for PeerOptions {
             timeout: Duration::from_mins(1),
             probe_timeout: Duration::from_secs(5),
             max_message_bytes: 64 * 1024 * 1024,
+            newest: ProtocolVersion::LATEST,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Server-Sent Events, read from chunks of any size.
 //!
 //! The rules are those of the HTML standard's "Interpreting an event stream": UTF-8, lines ended by LF, CR or
-//! CRLF, an empty line ends an event, a line that starts with a colon is a comment. Memory is bounded: an event
-//! that is larger than the limit ends the stream with [`EventTooLarge`].
+//! CRLF, an empty line ends an event, a line that starts with a colon is a comment. Memory is bounded: an
+//! event that is larger than the limit ends the stream with [`EventTooLarge`].
 
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ impl SseParser {
         self.retry
     }
 
-    /// A new connection goes on with the same stream: half an event of the old one is forgotten, ids are kept.
+    /// A new connection goes on with the same stream: half an event of the old one is forgotten, ids are
+    /// kept.
     pub(super) fn reconnected(&mut self) {
         self.line.clear();
         self.data.clear();

@@ -1,7 +1,7 @@
 //! A server behind a byte stream, one message a line: its process's standard streams, a socket, a pipe.
 //!
-//! One task reads and hands answers to the calls that wait for them, one writes. Nothing that comes in can stop
-//! the reader but the end of the stream and a line over the limit.
+//! One task reads and hands answers to the calls that wait for them, one writes. Nothing that comes in can
+//! stop the reader but the end of the stream and a line over the limit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,7 +149,8 @@ async fn next(progressed: &mut Option<mpsc::Receiver<ProgressUpdate>>) -> Option
     }
 }
 
-/// Takes a call out of the list when its future ends, in whichever way, and tells the server if it was dropped.
+/// Takes a call out of the list when its future ends, in whichever way, and tells the server if it was
+/// dropped.
 struct Cancel<'a> {
     transport: &'a StreamTransport,
     id: i64,

@@ -3,6 +3,7 @@
 mod fake;
 mod over_http;
 mod over_stream;
+mod own_server;
 
 use super::{CallOptions, Peer};
 

@@ -202,8 +202,8 @@ async fn a_line_without_end_ends_the_connection() {
     let (near, mut far) = tokio::io::duplex(4096);
     let (reader, writer) = tokio::io::split(near);
     let options = PeerOptions { max_message_bytes: 10_000, ..options() };
-    let (peer, _) =
-        tokio::join!(Peer::connect_stdio(reader, writer, options), far.write_all(&[b'x'; 20_000]));
+    let line = vec![b'x'; 20_000];
+    let (peer, _) = tokio::join!(Peer::connect_stdio(reader, writer, options), far.write_all(&line));
     assert!(peer.unwrap_err().to_string().contains("more than 10000 bytes"));
 }
 
