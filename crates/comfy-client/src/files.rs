@@ -12,7 +12,10 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ComfyClient, ComfyError, transport::success};
+use crate::{
+    ComfyClient, ComfyError,
+    transport::{FIRST_CAPACITY, success},
+};
 
 /// A file in one of ComfyUI's folders.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -133,7 +136,7 @@ impl ViewStream {
         if len > limit as u64 {
             return Err(too_large());
         }
-        let mut bytes = BytesMut::with_capacity(len as usize);
+        let mut bytes = BytesMut::with_capacity((len as usize).min(FIRST_CAPACITY));
         while let Some(chunk) = self.stream.next().await {
             let chunk = chunk?;
             if bytes.len() + chunk.len() > limit {

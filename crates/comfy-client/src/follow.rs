@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use crate::{
-    ComfyClient, ComfyError, LostReason, Previews, QueueItem, RunEvent, RunOutcome, Standing, Submitted,
-    Transport,
+    ComfyClient, ComfyError, FollowConfig, LostReason, Previews, QueueItem, RunEvent, RunOutcome, Standing,
+    Submitted, Transport,
     cancel::Signal,
     frame::{self, Frame},
     message::{self, Event},
@@ -25,8 +25,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// While polling: how soon after one look the next one may be, when ComfyUI says that its queue has changed.
 const STATUS_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_OPEN_PAUSE: Duration = Duration::from_secs(10);
-/// A prompt that isn't there twice is gone.
-const UNKNOWN_LOOKS: u32 = 2;
+/// A prompt that isn't there twice is gone; so many looks may go by until its socket has said whether it is alive.
+const LONGEST_DOUBT: u32 = 20;
 /// The history is there when `executing null` comes; these pauses, in milliseconds, are for what isn't measured.
 const COLLECT_PAUSES: [u64; 8] = [0, 5, 10, 20, 40, 80, 160, 320];
 
@@ -67,6 +67,7 @@ pub(crate) struct Follower {
     refused_since: Option<Instant>,
     pause: Duration,
     last_look: Instant,
+    last_event: Instant,
     next_look: Instant,
     open_pause: Duration,
     next_open: Instant,
@@ -115,6 +116,7 @@ impl Follower {
             failing_since: None,
             refused_since: None,
             last_look: now,
+            last_event: now,
             open_pause: pause,
             next_open: now,
             pause,
@@ -189,6 +191,7 @@ impl Follower {
             }
             _ => {}
         }
+        self.last_event = Instant::now();
         self.announce(Transport::WebSocket).await?;
         let (is_over, is_ending) = (message.event == Event::Over, message.event == Event::Ending);
         for event in self.tracker.apply(message.event) {
@@ -197,7 +200,7 @@ impl Follower {
         if is_over {
             return self.collect().await;
         }
-        self.next_look = Instant::now() + if is_ending { SETTLE } else { self.client.follow.quiet };
+        self.next_look = Instant::now() + if is_ending { SETTLE } else { self.credit() };
         Ok(())
     }
 
@@ -245,7 +248,7 @@ impl Follower {
             }
             Ok(Standing::Pending { item, .. }) => self.seen(&item),
             Ok(Standing::Unknown) => {
-                self.unknown()?;
+                self.unknown().await?;
                 self.next_look = Instant::now() + self.client.follow.poll_min;
                 return Ok(());
             }
@@ -253,7 +256,7 @@ impl Follower {
         }
         self.keep_socket().await?;
         let wait = match self.transport {
-            Some(Transport::WebSocket) => self.client.follow.quiet,
+            Some(Transport::WebSocket) => self.credit(),
             _ => self.pause,
         };
         self.pause = (self.pause * 3 / 2).min(self.client.follow.poll_max);
@@ -268,17 +271,25 @@ impl Follower {
         self.is_our_submission |= item.client_id() == Some(&self.client_id);
     }
 
-    fn unknown(&mut self) -> Result<(), End> {
+    async fn unknown(&mut self) -> Result<(), End> {
         self.failing_since = None;
         self.refused_since = None;
         self.unknown_looks += 1;
         if self.cancel.is_requested() {
             return Err(End::Outcome(RunOutcome::Interrupted));
         }
-        if self.unknown_looks < UNKNOWN_LOOKS {
+        if self.unknown_looks == 1 {
+            if let Some(socket) = &mut self.socket {
+                socket.ping().await;
+            }
             return Ok(());
         }
-        let reason = if self.is_unbroken { LostReason::Removed } else { LostReason::Forgotten };
+        let reason = match &self.socket {
+            Some(socket) if self.is_unbroken && socket.is_answering() => LostReason::Removed,
+            // The machine may have been restarted without a word to this connection.
+            Some(_) if self.is_unbroken && self.unknown_looks < LONGEST_DOUBT => return Ok(()),
+            _ => LostReason::Forgotten,
+        };
         Err(End::Outcome(RunOutcome::Lost(reason)))
     }
 
@@ -302,9 +313,16 @@ impl Follower {
 
     /// Asks the socket for a sign of life, or opens another one.
     async fn keep_socket(&mut self) -> Result<(), End> {
-        if let Some(socket) = &mut self.socket {
-            // A reopened one is looked after more often than it can be expected to answer.
-            let is_due = self.transport == Some(Transport::WebSocket);
+        let is_silent = self.last_event.elapsed() >= self.client.follow.quiet;
+        if let Some(socket) =
+            self.socket.take_if(|_| is_silent && self.is_our_submission && !self.is_unbroken)
+        {
+            // ComfyUI may have noticed the end of the former socket only after this one was opened, and then it sends
+            // nothing more to their client id.
+            socket.close().await;
+            self.last_event = Instant::now();
+        } else if let Some(socket) = &mut self.socket {
+            let is_due = is_silent && self.transport == Some(Transport::WebSocket);
             if is_due && !socket.ping().await {
                 self.lose_socket().await?;
             }
@@ -324,6 +342,12 @@ impl Follower {
         self.open_pause = (self.open_pause * 2).min(LONGEST_OPEN_PAUSE);
         self.next_open = Instant::now() + self.open_pause;
         Ok(())
+    }
+
+    /// How long a socket may be silent before queue and history are looked at. A reopened one has less credit.
+    fn credit(&self) -> Duration {
+        let FollowConfig { quiet, poll_max, .. } = *self.client.follow;
+        if self.is_unbroken { quiet } else { quiet.min(poll_max) }
     }
 
     async fn lose_socket(&mut self) -> Result<(), End> {

@@ -51,7 +51,7 @@ impl RunRequest {
     }
 }
 
-/// Pictures of the unfinished image, about 50 KB each. Versions before 0.4 heed only their own `--preview-method`.
+/// Pictures of the unfinished image, about 50 KB each. 0.3.75 heeds only its own `--preview-method`, 0.8.0 the request too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Previews {
     /// None.

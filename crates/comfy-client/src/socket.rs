@@ -80,9 +80,19 @@ impl Socket {
         self.write(Message::Ping(Bytes::new())).await
     }
 
-    /// Says good-bye, without waiting for the answer.
+    /// Whether something came since the last question.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.unanswered_pings == 0
+    }
+
+    /// Says good-bye, and waits a moment until ComfyUI has done so too.
     pub(crate) async fn close(mut self) {
-        self.write(Message::Close(None)).await;
+        let goodbye = async {
+            self.write(Message::Close(None)).await;
+            while self.next().await.is_some() {}
+        };
+        // Without an answer it is closed all the same.
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, goodbye).await;
     }
 
     async fn write(&mut self, message: Message) -> bool {

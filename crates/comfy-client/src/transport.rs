@@ -19,6 +19,8 @@ use crate::{ComfyAuth, ComfyConfig, ComfyError, UnreachableReason, json};
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 /// The slowest upload that is worth waiting for.
 const UPLOAD_BYTES_PER_SECOND: u64 = 250_000;
+/// What an answer announces is not always what comes.
+pub(crate) const FIRST_CAPACITY: usize = 1 << 20;
 const ERROR_BODY_BYTES: usize = 1024;
 
 /// One ComfyUI's address with the connections to it.
@@ -113,7 +115,7 @@ impl Http {
         if announced > limit as u64 {
             return Err(too_large());
         }
-        let mut body = BytesMut::with_capacity(announced as usize);
+        let mut body = BytesMut::with_capacity((announced as usize).min(FIRST_CAPACITY));
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error, path))? {
             if body.len() + chunk.len() > limit {
                 return Err(too_large());

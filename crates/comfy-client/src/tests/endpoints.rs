@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 use workflow_analyzer::InputKind;
 
 use super::fake::{Fake, Recording};
@@ -99,6 +103,29 @@ async fn answers_have_a_limit() {
     fake.answer("GET /embeddings", 200, "application/json", format!("[\"{}\"]", "x".repeat(2000)));
     let error = client.embeddings().await.unwrap_err();
     assert_eq!(error.to_string(), "comfyui's answer to /embeddings is over the limit of 1000 bytes");
+}
+
+#[tokio::test]
+async fn answers_have_a_limit_whatever_they_announce() {
+    let endless = format!("Transfer-Encoding: chunked\r\n\r\n{}", "10\r\n[[[[[[[[[[[[[[[[\r\n".repeat(100));
+    for answer in [endless.as_str(), "Content-Length: 99999999999\r\n\r\n["] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            // Open until the client has enough.
+            let _ = connection.read(&mut request).await;
+        });
+        let mut config = ComfyConfig::new(url.parse().unwrap());
+        config.max_response_bytes = 1000;
+        let error = ComfyClient::new(&config).unwrap().embeddings().await.unwrap_err();
+        assert!(matches!(error, ComfyError::TooLarge { limit: 1000, .. }), "{error}");
+        server.await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -47,8 +47,10 @@ pub(super) enum Step {
     Mute,
     /// The sockets are closed.
     DropSockets,
-    /// The next step waits until a client has opened a socket again.
-    UntilSocket,
+    /// The sockets stay open, and only those that are opened from now on are heard of.
+    Deafen,
+    /// Until this many sockets have been opened in all.
+    UntilSockets(usize),
 }
 
 /// A recorded run.
@@ -111,6 +113,7 @@ pub(super) enum Submission {
 pub(super) struct Inner {
     script: Option<Recording>,
     sockets: HashMap<String, mpsc::UnboundedSender<Message>>,
+    deaf: Vec<mpsc::UnboundedSender<Message>>,
     players: Vec<AbortHandle>,
     pub(super) running: Vec<Value>,
     pub(super) pending: Vec<Value>,
@@ -177,6 +180,13 @@ impl Fake {
         config.follow.poll_min = std::time::Duration::from_millis(5);
         config.follow.poll_max = std::time::Duration::from_millis(20);
         config
+    }
+
+    /// It looks rarely: what a test asserts comes over the socket.
+    pub(super) fn trusting_client(&self) -> ComfyClient {
+        let mut config = self.config();
+        config.follow.poll_max = config.follow.quiet;
+        ComfyClient::new(&config).unwrap()
     }
 
     pub(super) fn client(&self) -> ComfyClient {
@@ -266,9 +276,14 @@ async fn play(fake: Shared, prompt_id: String) {
             Step::UntilInterrupted => fake.interrupted.notified().await,
             Step::Mute => is_mute = true,
             Step::DropSockets => fake.inner().sockets.clear(),
-            Step::UntilSocket => {
+            Step::Deafen => {
+                let mut inner = fake.inner();
+                let deaf: Vec<_> = inner.sockets.drain().map(|(_, socket)| socket).collect();
+                inner.deaf.extend(deaf);
+            }
+            Step::UntilSockets(count) => {
                 let mut sockets = fake.sockets.subscribe();
-                let _ = sockets.wait_for(|(opened, _)| *opened >= 2).await;
+                let _ = sockets.wait_for(|(opened, _)| *opened >= count).await;
             }
         }
     }

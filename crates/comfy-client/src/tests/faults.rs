@@ -32,9 +32,9 @@ fn progress() -> Step {
 async fn a_dropped_socket_is_opened_again() {
     let go_on = Arc::new(Notify::new());
     let recording =
-        success_with([Step::DropSockets, Step::UntilSocket, progress(), Step::Hold(Arc::clone(&go_on))]);
+        success_with([Step::DropSockets, Step::UntilSockets(2), progress(), Step::Hold(Arc::clone(&go_on))]);
     let fake = Fake::with(recording.clone()).await;
-    let mut execution = fake.client().run(request(&recording.graph)).await.unwrap();
+    let mut execution = fake.trusting_client().run(request(&recording.graph)).await.unwrap();
     until(&mut execution, |event| *event == RunEvent::Transport(Transport::Polling)).await;
     until(&mut execution, |event| *event == RunEvent::Transport(Transport::WebSocket)).await;
     go_on.notify_one();
@@ -43,6 +43,19 @@ async fn a_dropped_socket_is_opened_again() {
     assert!(lines.contains(&"4 ends".to_owned()), "{lines:?}");
     assert_eq!(lines.last().unwrap(), OUTPUTS);
     assert_eq!(fake.sockets.borrow().0, 2);
+}
+
+#[tokio::test]
+async fn a_reopened_socket_that_goes_deaf_is_opened_once_more() {
+    let drop_and_deafen =
+        [Step::DropSockets, Step::UntilSockets(2), progress(), Step::Deafen, Step::UntilSockets(3)];
+    let recording = success_with(drop_and_deafen);
+    let fake = Fake::with(recording.clone()).await;
+    let mut config = fake.config();
+    config.follow.quiet = Duration::from_millis(50);
+    let mut execution = ComfyClient::new(&config).unwrap().run(request(&recording.graph)).await.unwrap();
+    assert_eq!(brief(&all(&mut execution).await).last().unwrap(), OUTPUTS);
+    assert!(fake.sockets.borrow().0 >= 3);
 }
 
 #[tokio::test]
@@ -111,7 +124,7 @@ async fn a_comfyui_that_dies_for_good_loses_the_run() {
 #[tokio::test]
 async fn a_broken_network_that_heals_loses_nothing() {
     let go_on = Arc::new(Notify::new());
-    let recording = success_with([Step::UntilSocket, progress(), Step::Hold(Arc::clone(&go_on))]);
+    let recording = success_with([Step::UntilSockets(2), progress(), Step::Hold(Arc::clone(&go_on))]);
     let fake = Fake::with(recording.clone()).await;
     let mut execution = fake.client().run(request(&recording.graph)).await.unwrap();
     until(&mut execution, |event| *event == RunEvent::Started).await;

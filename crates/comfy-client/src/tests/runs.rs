@@ -193,7 +193,7 @@ async fn attaching_to_a_running_prompt_of_ours_brings_its_events_back() {
     let recording = recording
         .insert(at, Step::Hold(Arc::clone(&go_on)))
         .insert(at, message)
-        .insert(at, Step::UntilSocket);
+        .insert(at, Step::UntilSockets(2));
     let fake = Fake::with(recording.clone()).await;
     let first = fake.client().run(request(&recording.graph)).await.unwrap();
     let id = first.prompt_id().to_owned();
@@ -201,7 +201,7 @@ async fn attaching_to_a_running_prompt_of_ours_brings_its_events_back() {
         tokio::task::yield_now().await;
     }
     drop(first);
-    let mut second = fake.client().attach(id);
+    let mut second = fake.trusting_client().attach(id);
     let before = until(&mut second, |event| *event == RunEvent::Transport(Transport::WebSocket)).await;
     assert_eq!(brief(&before), ["Polling", "started", "WebSocket"]);
     go_on.notify_one();
@@ -214,7 +214,7 @@ async fn attaching_to_a_running_prompt_of_ours_brings_its_events_back() {
 async fn attaching_to_a_prompt_of_somebody_else_leaves_his_socket_alone() {
     let recording = Recording::read("success");
     let at = recording.position("executed");
-    let recording = recording.insert(at, Step::UntilSocket);
+    let recording = recording.insert(at, Step::UntilSockets(2));
     let fake = Fake::with(recording).await;
     fake.enqueue("their-prompt", "their-client");
     fake.play("their-prompt");
