@@ -88,18 +88,26 @@ impl GatewayError {
 
     /// From a tool's result that is an error: its structured form, or else its text.
     pub(crate) fn from_tool(tool: &str, result: &CallToolResult) -> GatewayError {
-        let error = result.structured_content.as_ref().and_then(|content| content.get("error"));
-        let field = |name: &str| error?.get(name)?.as_str().map(str::to_owned);
-        GatewayError::Tool(Box::new(ToolFailure {
-            tool: tool.to_owned(),
-            code: field("code").unwrap_or_else(|| "tool_error".to_owned()),
-            message: field("message").unwrap_or_else(|| {
-                let text = text_of(result);
-                if text.is_empty() { format!("{tool} failed and did not say why") } else { text }
-            }),
-            remedy: field("remedy"),
-            data: error.and_then(|error| error.get("data")).cloned(),
-        }))
+        let failure = match result.tool_error() {
+            Some(error) => ToolFailure {
+                tool: tool.to_owned(),
+                code: error.code,
+                message: error.message,
+                remedy: error.remedy,
+                data: error.data,
+            },
+            None => ToolFailure {
+                tool: tool.to_owned(),
+                code: "tool_error".to_owned(),
+                message: match text_of(result) {
+                    text if text.is_empty() => format!("{tool} failed and did not say why"),
+                    text => text,
+                },
+                remedy: None,
+                data: None,
+            },
+        };
+        GatewayError::Tool(Box::new(failure))
     }
 }
 

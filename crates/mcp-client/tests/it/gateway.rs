@@ -211,7 +211,9 @@ impl DynTool for PlayTool {
             title: None,
             description: None,
             input_schema: json!({"type": "object"}),
-            output_schema: None,
+            // Where there is one, errors stand in another place of the result than without.
+            output_schema: (self.name == "generate_image")
+                .then(|| json!({"type": "object", "required": ["job"]})),
             annotations: None,
         }
     }
