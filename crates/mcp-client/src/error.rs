@@ -94,7 +94,7 @@ impl GatewayError {
                 code: error.code,
                 message: error.message,
                 remedy: error.remedy,
-                data: error.data,
+                data: error.data.map(|data| *data),
             },
             None => ToolFailure {
                 tool: tool.to_owned(),
