@@ -11,6 +11,7 @@ mod cancels;
 mod endpoints;
 mod fake;
 mod faults;
+mod link;
 mod runs;
 mod transfers;
 
