@@ -4,13 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use mcp_client::{Artifact, Job, JobAnswer, JobState};
-use mcp_protocol::client::{CallOptions, ClientError, HttpOptions, Peer, PeerOptions};
+use mcp_protocol::client::{CallOptions, ClientError, HttpOptions, Peer, PeerOptions, ServerLog};
 use mcp_protocol::wire::{CallToolResult, Content, ProgressUpdate};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::wait::{LONG, until};
 
@@ -46,6 +47,13 @@ impl Client {
         let http = http()?;
         let peer = Peer::connect_http(&format!("{base}/mcp"), options).await?;
         Ok(Client { peer, http, base: base.to_owned(), key: key.map(str::to_owned) })
+    }
+
+    /// Starts a server and opens it over its standard streams; it has no other doors.
+    pub async fn over_stdio(command: Command) -> Result<Client> {
+        let options = PeerOptions { timeout: CALL, ..PeerOptions::default() };
+        let peer = Peer::spawn_stdio(command, ServerLog::Keep, options).await?;
+        Ok(Client { peer, http: http()?, base: String::new(), key: None })
     }
 
     /// Calls a tool; an error of the tool is an answer too.
@@ -222,13 +230,13 @@ impl Reply {
     }
 
     fn failure(&self) -> Result<Failure> {
-        let error = &self.structured()?["error"];
-        let text = |name: &str| error[name].as_str().map(str::to_owned);
+        let error =
+            self.0.tool_error().with_context(|| format!("an error without a code: {}", self.text()))?;
         Ok(Failure {
-            code: text("code").ok_or_else(|| anyhow!("an error without a code: {}", self.text()))?,
-            message: text("message").unwrap_or_default(),
-            remedy: text("remedy"),
-            data: error["data"].clone(),
+            code: error.code,
+            message: error.message,
+            remedy: error.remedy,
+            data: error.data.map_or(Value::Null, |data| *data),
             text: self.text(),
         })
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, stream};
-use tests::comfy;
 use tests::e2e::{Case, Engine, Pace, Target, cases};
+use tests::{binaries, comfy};
 
 /// The groups of cases, each of which is a test here.
 const GROUPS: [&str; 8] = ["workflows", "tools", "pictures", "control", "queue", "restart", "input", "cli"];
@@ -28,6 +28,8 @@ async fn run(case: Case) -> Result<()> {
 
 /// All cases of a group; every failure is told.
 async fn group(name: &str) -> Result<()> {
+    // First of all: building takes long when it is needed, and would hold up what runs beside it.
+    binaries::path("mcp-server")?;
     let cases = cases().into_iter().filter(|case| case.group() == name).map(run);
     let outcomes: Vec<_> = stream::iter(cases).buffer_unordered(AT_ONCE).collect().await;
     ensure!(!outcomes.is_empty(), "there is no group {name}");

@@ -121,8 +121,6 @@ async fn json_documents(target: &Target) -> Result<String> {
     exits(&gateway, 0, &format!("image {artifact} -o again.png")).await?;
     let home = gateway.setup().home();
     ensure!(std::fs::read(home.join("fox.png"))? == std::fs::read(home.join("again.png"))?, "other bytes");
-    exits(&gateway, 0, &format!("image {artifact} --size preview -o preview.jpg")).await?;
-    picture(&gateway, "preview.jpg")?;
     let refused = document(&exits(&gateway, 2, "--json generate x --model nothing-like-it").await?)?;
     ensure!(refused["error"]["code"] == "unknown_name", "{refused}");
     Ok("7 documents".to_owned())
