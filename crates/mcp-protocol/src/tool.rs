@@ -29,6 +29,12 @@ pub trait Tool: Send + Sync + 'static {
     /// Name and texts; asked for once.
     fn definition(&self) -> ToolDefinition;
 
+    /// Other names of arguments, each with the one that it stands for: taken and not published, so that the callers of
+    /// an earlier version go on.
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Does the work. The arguments have been checked against the schema.
     fn call(
         &self,
@@ -42,6 +48,11 @@ pub trait Tool: Send + Sync + 'static {
 pub trait DynTool: Send + Sync + 'static {
     /// Everything `tools/list` says; asked for once. The schemas are published as they are.
     fn description(&self) -> ToolDescription;
+
+    /// As [`Tool::aliases`].
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 
     /// Does the work. The arguments have been checked against the input schema.
     async fn call(
@@ -183,6 +194,10 @@ impl<T: Tool> DynTool for Typed<T> {
                 .then(|| self.output_schema.clone()),
             annotations: Some(hints).filter(|hints| *hints != ToolAnnotations::default()),
         }
+    }
+
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        self.tool.aliases()
     }
 
     async fn call(

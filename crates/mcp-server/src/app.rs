@@ -24,6 +24,8 @@ use crate::settings::Settings;
 
 /// How long `cancel_job` waits for a running job to end.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// How many old pictures are deleted in one go.
+const PRUNED_AT_ONCE: u64 = 1000;
 /// How long a job may go on after a stop is asked, before it is left to be found again.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -89,6 +91,7 @@ impl App {
         let artifacts = storage.artifacts();
         let executor =
             ComfyExecutor { pool: Arc::clone(&pool), hub: hub.clone(), artifacts: artifacts.clone(), jobs };
+        tokio::spawn(forget_old(storage.clone(), settings.job_retention(), stopping.clone()));
         let workers = tokio::spawn({
             let (queue, stop) = (queue.clone(), stopping.clone());
             async move { queue.run(Arc::new(executor), stop).await }
@@ -160,7 +163,10 @@ impl Running {
             sandbox.shutdown().await;
         }
         if let Err(error) = self.app.storage.close().await {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the database was not closed well");
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "the database was not closed well"
+            );
         }
     }
 }
@@ -177,6 +183,26 @@ pub async fn open_storage(settings: &Settings, sharing: Sharing) -> anyhow::Resu
         },
     };
     Ok(Storage::open(&config).await?)
+}
+
+/// Deletes artifacts and records that are older than the jobs that are kept; the queue does so with its jobs.
+async fn forget_old(storage: Storage, retention: Duration, stop: CancellationToken) {
+    let mut hourly = tokio::time::interval(Duration::from_hours(1));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hourly.tick() => {}
+        }
+        let Ok(before) = jiff::Timestamp::now().checked_sub(retention) else { return };
+        match storage.artifacts().prune(before, PRUNED_AT_ONCE).await {
+            Ok(0) => {}
+            Ok(artifacts) => tracing::info!(artifacts, "old pictures are deleted"),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::warn!(error = format!("{error:#}"), "old pictures can't be deleted");
+            }
+        }
+    }
 }
 
 async fn start_sandbox(settings: &Settings) -> anyhow::Result<Option<Sandbox>> {
@@ -237,7 +263,8 @@ struct Announcer(Hub);
 
 impl Observer for Announcer {
     fn job_changed(&self, job: &Job) {
-        let message = job.error.as_ref().filter(|_| job.state == JobState::Failed).map(|error| error.message.clone());
+        let message =
+            job.error.as_ref().filter(|_| job.state == JobState::Failed).map(|error| error.message.clone());
         let change = StateChange { state: job.state.as_str().to_owned(), message };
         self.0.publish(job.id.as_str(), Event::State(change));
         if job.state.is_terminal() {

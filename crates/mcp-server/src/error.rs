@@ -155,7 +155,9 @@ impl ServerError {
             Self::InvalidImage { .. } => {
                 "send a PNG, JPEG or WebP as base64 or a data: URI, or an artifact's id"
             }
-            Self::BrokenWorkflow { .. } => "mend or remove the file in workflows_dir and start the server again",
+            Self::BrokenWorkflow { .. } => {
+                "mend or remove the file in workflows_dir and start the server again"
+            }
             Self::NoModelInstalled => {
                 "put a checkpoint into ComfyUI's models/checkpoints, or a diffusion model, its text encoders and VAE \
                  into models/diffusion_models, models/text_encoders and models/vae"
@@ -163,8 +165,12 @@ impl ServerError {
             Self::NothingInstalled { kind, .. } => {
                 return Some(format!("put one into ComfyUI's models/{kind}"));
             }
-            Self::Unavailable(_) => "start ComfyUI or set comfyui_url; the server keeps trying, so call again then",
-            Self::NotFound { kind: "job", .. } => "check the id; a finished job is forgotten after its retention",
+            Self::Unavailable(_) => {
+                "start ComfyUI or set comfyui_url; the server keeps trying, so call again then"
+            }
+            Self::NotFound { kind: "job", .. } => {
+                "check the id; a finished job is forgotten after its retention"
+            }
             Self::QueueFull { .. } => "wait until jobs have finished, or cancel some",
             Self::Forbidden(_) => "ask for a key with this permission",
             Self::Unauthenticated(_) => "send a valid key as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -197,7 +203,9 @@ impl ServerError {
             Self::InvalidArgument { field, .. } => Some(json!({"field": field})),
             Self::InvalidImage { field, .. } => Some(json!({"field": field})),
             Self::Edit(error) => parameter(error).map(|field| json!({"field": field})),
-            Self::InvalidWorkflow(diagnostics) => Some(json!({"diagnostics": diagnostics.iter().map(diagnostic).collect::<Vec<_>>()})),
+            Self::InvalidWorkflow(diagnostics) => {
+                Some(json!({"diagnostics": diagnostics.iter().map(diagnostic).collect::<Vec<_>>()}))
+            }
             Self::RateLimited { retry_after: Some(wait) } => {
                 Some(json!({"retryAfterMs": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)}))
             }
@@ -255,10 +263,9 @@ impl IntoResponse for ServerError {
             response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
         }
         if let Self::Unauthenticated(_) = &self {
-            response.headers_mut().insert(
-                axum::http::header::WWW_AUTHENTICATE,
-                axum::http::HeaderValue::from_static("Bearer"),
-            );
+            response
+                .headers_mut()
+                .insert(axum::http::header::WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -289,7 +296,8 @@ fn line(diagnostic: &Diagnostic) -> String {
     if let Some(input) = &diagnostic.input {
         text = format!("{text}, {input}");
     }
-    text = if text.is_empty() { diagnostic.message.clone() } else { format!("{text}: {}", diagnostic.message) };
+    text =
+        if text.is_empty() { diagnostic.message.clone() } else { format!("{text}: {}", diagnostic.message) };
     match &diagnostic.hint {
         Some(hint) => format!("{text} ({hint})"),
         None => text,

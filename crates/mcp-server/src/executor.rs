@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use comfy_client::{
-    ComfyError, Execution as Run, FileRef, Folder, NodeError, OutputFile, OutputText, Overwrite, RunEvent, RunOutcome,
-    RunRequest, Standing,
+    ComfyError, Execution as Run, FileRef, Folder, NodeError, OutputFile, OutputText, Overwrite, RunEvent,
+    RunOutcome, RunRequest, Standing,
 };
 use job_queue::{ExecuteError, Execution, Executor, Job, JobError, JobStore};
 use progress::{Event, GraphProgress, Hub, Progress};
@@ -85,19 +85,24 @@ impl ComfyExecutor {
         if let Some((slot, run)) = self.resume(job).await? {
             return Ok(Prepared::Found(slot, run));
         }
-        let slot = match self.pool.try_acquire() {
-            Some(slot) => slot,
-            None => {
-                self.say(job, "waiting for ComfyUI");
-                self.pool.acquire().await
-            }
+        let slot = if let Some(slot) = self.pool.try_acquire() {
+            slot
+        } else {
+            self.say(job, "waiting for ComfyUI");
+            self.pool.acquire().await
         };
         let graph = self.upload(plan, &slot).await?;
         Ok(Prepared::New(slot, graph))
     }
 
     /// Stores the prompt's id, and only then submits it.
-    async fn submit(&self, job: &Job, execution: &Execution, slot: &Slot, graph: Graph) -> Result<Run, ExecuteError> {
+    async fn submit(
+        &self,
+        job: &Job,
+        execution: &Execution,
+        slot: &Slot,
+        graph: Graph,
+    ) -> Result<Run, ExecuteError> {
         let prompt_id = uuid::Uuid::new_v4().to_string();
         let checkpoint = Checkpoint { backend: slot.backend.name.clone(), prompt_id };
         let value = serde_json::to_value(&checkpoint).unwrap_or_default();
@@ -115,7 +120,8 @@ impl ComfyExecutor {
         self.say(job, "looking for the prompt that was submitted before");
         let Some(slot) = self.pool.acquire_named(&checkpoint.backend).await else { return Ok(None) };
         let client = &slot.backend.client;
-        let standing = client.standing(&checkpoint.prompt_id).await.map_err(|error| refused(&slot, &error))?;
+        let standing =
+            client.standing(&checkpoint.prompt_id).await.map_err(|error| refused(&slot, &error))?;
         if failed_before(job, &standing) {
             return Ok(None);
         }
@@ -128,7 +134,8 @@ impl ComfyExecutor {
     async fn cancel_earlier(&self, job: &Job) -> Result<Value, ExecuteError> {
         if let Some(checkpoint) = checkpoint(job)
             && self.cancel_was_asked(job).await
-            && let Some(backend) = self.pool.backends().iter().find(|backend| backend.name == checkpoint.backend)
+            && let Some(backend) =
+                self.pool.backends().iter().find(|backend| backend.name == checkpoint.backend)
             && let Err(error) = backend.client.cancel(&checkpoint.prompt_id).await
         {
             tracing::warn!(job.id = %job.id, reason = describe(&error), "the prompt could not be cancelled");
@@ -193,7 +200,9 @@ impl ComfyExecutor {
                 event = run.next() => event,
             };
             match event {
-                Some(RunEvent::Finished(outcome)) => return self.finish(job, slot, run.prompt_id(), outcome).await,
+                Some(RunEvent::Finished(outcome)) => {
+                    return self.finish(job, slot, run.prompt_id(), outcome).await;
+                }
                 Some(event) => self.report(job, &mut progress, event),
                 None => return Err(failed("comfyui_lost", "the run ended without an outcome", Retry::Yes)),
             }
@@ -250,7 +259,9 @@ impl ComfyExecutor {
     ) -> Result<Finished, ExecuteError> {
         let outcome_is_retryable = outcome.is_retryable();
         match outcome {
-            RunOutcome::Succeeded { outputs, texts } => self.collect(job, slot, prompt_id, outputs, texts).await,
+            RunOutcome::Succeeded { outputs, texts } => {
+                self.collect(job, slot, prompt_id, outputs, texts).await
+            }
             RunOutcome::Failed { error } => Err(node_failed(&error)),
             RunOutcome::Interrupted => {
                 Err(failed("interrupted", "somebody interrupted the prompt in ComfyUI", Retry::No))
@@ -274,7 +285,8 @@ impl ComfyExecutor {
         texts: Vec<OutputText>,
     ) -> Result<Finished, ExecuteError> {
         let saved = outputs.iter().any(|output| output.file.kind == "output");
-        let mut finished = Finished { artifacts: Vec::new(), texts: texts.into_iter().map(|text| text.text).collect() };
+        let mut finished =
+            Finished { artifacts: Vec::new(), texts: texts.into_iter().map(|text| text.text).collect() };
         for output in outputs {
             if saved && output.file.kind != "output" {
                 continue;
@@ -403,7 +415,10 @@ fn failed(code: &str, message: &str, retry: Retry) -> ExecuteError {
 }
 
 fn stored(error: ArtifactError) -> ExecuteError {
-    tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "an artifact can't be stored or read");
+    tracing::error!(
+        error = format!("{:#}", anyhow::Error::from(error)),
+        "an artifact can't be stored or read"
+    );
     failed("storage_failed", "a picture can't be stored or read; the server's log says why", Retry::Yes)
 }
 

@@ -47,7 +47,8 @@ fn allowed_hosts(app: &App) -> AllowedHosts {
 
 /// Whether this server and its ComfyUI answer. Says nothing that needs a key: no URL, no names.
 async fn health(State(app): State<Arc<App>>) -> Json<Value> {
-    let up = app.pool.backends().iter().filter(|backend| matches!(backend.health(), Health::Up { .. })).count();
+    let up =
+        app.pool.backends().iter().filter(|backend| matches!(backend.health(), Health::Up { .. })).count();
     Json(json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
@@ -69,37 +70,40 @@ async fn artifact(
     if header_is(&headers, header::IF_NONE_MATCH, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let range = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
-        Some(text) => match parse_range(text, artifact.bytes) {
-            Some(range) => range,
-            None => {
-                let all = format!("bytes */{}", artifact.bytes);
-                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
-            }
-        },
-        None => None,
+    let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let (status, bytes) = match range.map_or(Range::Whole, |text| parse_range(text, artifact.bytes)) {
+        Range::Whole => (StatusCode::OK, 0..artifact.bytes),
+        Range::Part(bytes) => (StatusCode::PARTIAL_CONTENT, bytes),
+        Range::Outside => {
+            let all = format!("bytes */{}", artifact.bytes);
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
+        }
     };
-    let (status, start, end) = match range {
-        Some((start, end)) => (StatusCode::PARTIAL_CONTENT, start, end),
-        None => (StatusCode::OK, 0, artifact.bytes),
-    };
-    let content = app.artifacts.read_range(&artifact.id, start..end).await.map_err(ServerError::internal)?;
+    let content =
+        app.artifacts.read_range(&artifact.id, bytes.clone()).await.map_err(ServerError::internal)?;
     let content = content.ok_or_else(|| ServerError::NotFound { kind: "artifact", id: id.clone() })?;
     let mut response = Response::new(Body::from_stream(content.stream));
     *response.status_mut() = status;
-    describe(response.headers_mut(), &artifact, &etag, end - start);
-    if range.is_some()
-        && let Ok(value) = HeaderValue::from_str(&format!("bytes {start}-{}/{}", end - 1, artifact.bytes))
-    {
-        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    describe(response.headers_mut(), &artifact, &etag, bytes.end - bytes.start);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = format!("bytes {}-{}/{}", bytes.start, bytes.end - 1, artifact.bytes);
+        set(response.headers_mut(), header::CONTENT_RANGE, &range);
     }
     Ok(response)
 }
 
+/// A value with a byte that no header may have is left out.
+fn set(headers: &mut HeaderMap, field: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(field, value);
+    }
+}
+
 fn header_is(headers: &HeaderMap, name: header::HeaderName, expected: &str) -> bool {
-    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == expected)
-    })
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == expected))
 }
 
 /// What comes from ComfyUI may be anything; a browser must neither guess its type nor run it.
@@ -107,7 +111,8 @@ fn describe(headers: &mut HeaderMap, artifact: &Artifact, etag: &str, length: u6
     let safe = ["image/", "video/", "audio/"].iter().any(|kind| artifact.media_type.starts_with(kind))
         && !artifact.media_type.contains("svg");
     let media_type = if safe { artifact.media_type.as_str() } else { "application/octet-stream" };
-    let name: String = artifact.file_name.chars().filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
+    let name: String =
+        artifact.file_name.chars().filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
     let disposition = if safe { "inline" } else { "attachment" };
     let fields = [
         (header::CONTENT_TYPE, media_type.to_owned()),
@@ -120,45 +125,51 @@ fn describe(headers: &mut HeaderMap, artifact: &Artifact, etag: &str, length: u6
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
     ];
     for (field, value) in fields {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(field, value);
-        }
+        set(headers, field, &value);
     }
 }
 
-/// One range, as start and end (exclusive). `Some(None)`: not a range that is understood, so all is sent, as RFC 9110
-/// has it; `None`: it lies outside.
-#[expect(clippy::option_option, reason = "both answers are absent ranges of different kinds, each with its status")]
-fn parse_range(text: &str, length: u64) -> Option<Option<(u64, u64)>> {
+/// Which bytes a `Range` header asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Range {
+    /// All: there is no range, or none that is understood (RFC 9110 has such a header ignored).
+    Whole,
+    /// These.
+    Part(std::ops::Range<u64>),
+    /// None that the file has.
+    Outside,
+}
+
+fn parse_range(text: &str, length: u64) -> Range {
     let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
-        return Some(None);
+        return Range::Whole;
     };
-    let (start, end) = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
-        (Ok(start), Ok(last)) if start <= last => (start, last.saturating_add(1).min(length)),
-        (Ok(start), Err(_)) if last.trim().is_empty() => (start, length),
-        (Err(_), Ok(suffix)) if first.trim().is_empty() => (length.saturating_sub(suffix), length),
-        _ => return Some(None),
+    let bytes = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
+        (Ok(start), Ok(last)) if start <= last => start..last.saturating_add(1).min(length),
+        (Ok(start), Err(_)) if last.trim().is_empty() => start..length,
+        (Err(_), Ok(suffix)) if first.trim().is_empty() => length.saturating_sub(suffix)..length,
+        _ => return Range::Whole,
     };
-    (start < end).then_some(Some((start, end)))
+    if bytes.is_empty() { Range::Outside } else { Range::Part(bytes) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse_range;
+    use super::{Range, parse_range};
 
     #[test]
     fn ranges() {
         let cases = [
-            ("bytes=0-9", Some(Some((0, 10)))),
-            ("bytes=90-200", Some(Some((90, 100)))),
-            ("bytes=10-", Some(Some((10, 100)))),
-            ("bytes=-5", Some(Some((95, 100)))),
-            ("bytes=100-", None),
-            ("bytes=-0", None),
-            ("bytes=5-1", Some(None)),
-            ("bytes=0-1,4-5", Some(None)),
-            ("lines=1-2", Some(None)),
-            ("bytes=0-18446744073709551615", Some(Some((0, 100)))),
+            ("bytes=0-9", Range::Part(0..10)),
+            ("bytes=90-200", Range::Part(90..100)),
+            ("bytes=10-", Range::Part(10..100)),
+            ("bytes=-5", Range::Part(95..100)),
+            ("bytes=100-", Range::Outside),
+            ("bytes=-0", Range::Outside),
+            ("bytes=5-1", Range::Whole),
+            ("bytes=0-1,4-5", Range::Whole),
+            ("lines=1-2", Range::Whole),
+            ("bytes=0-18446744073709551615", Range::Part(0..100)),
         ];
         for (text, expected) in cases {
             assert_eq!(parse_range(text, 100), expected, "{text}");

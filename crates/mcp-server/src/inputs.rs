@@ -59,7 +59,10 @@ async fn stored(app: &App, field: &'static str, artifact: Artifact) -> Result<In
     if artifact.bytes > MAX_INPUT_BYTES {
         return Err(ServerError::InvalidArgument {
             field: field.into(),
-            problem: format!("the artifact is {} bytes long, and at most {MAX_INPUT_BYTES} are taken", artifact.bytes),
+            problem: format!(
+                "the artifact is {} bytes long, and at most {MAX_INPUT_BYTES} are taken",
+                artifact.bytes
+            ),
         });
     }
     let (_, bytes) = app
@@ -68,8 +71,7 @@ async fn stored(app: &App, field: &'static str, artifact: Artifact) -> Result<In
         .await
         .map_err(ServerError::internal)?
         .ok_or_else(|| ServerError::NotFound { kind: "artifact", id: artifact.id.clone() })?;
-    let picture =
-        inspect(bytes).await?.map_err(|source| ServerError::InvalidImage { field, source })?;
+    let picture = inspect(bytes).await?.map_err(|source| ServerError::InvalidImage { field, source })?;
     Ok(InputPicture {
         reference: reference(&artifact.sha256, picture.extension),
         artifact: artifact.id,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use auth::Principal;
+use futures::FutureExt as _;
 use job_queue::{Enqueued, Job, JobId, JobState, NewJob, Priority, Queue, QueueError};
 use mcp_protocol::wire::Content;
 use mcp_protocol::{CallContext, ToolReply};
-use futures::FutureExt as _;
 use progress::{Event, Progress};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -117,8 +117,11 @@ pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerEr
         let base_url = app.base_url();
         let mut preview_room = PREVIEW_BYTES;
         for id in &finished.artifacts {
-            let Some(artifact) = app.artifacts.get(id).await.map_err(ServerError::internal)? else { continue };
-            if let Some((media_type, bytes)) = app.artifacts.preview(id).await.map_err(ServerError::internal)?
+            let Some(artifact) = app.artifacts.get(id).await.map_err(ServerError::internal)? else {
+                continue;
+            };
+            if let Some((media_type, bytes)) =
+                app.artifacts.preview(id).await.map_err(ServerError::internal)?
                 && bytes.len() <= preview_room
             {
                 preview_room -= bytes.len();
@@ -264,7 +267,7 @@ impl From<QueueError> for ServerError {
             QueueError::Invalid { field, reason } => {
                 Self::InvalidArgument { field: field.to_owned(), problem: reason.clone() }
             }
-            other => Self::internal(other),
+            other @ QueueError::Store(_) => Self::internal(other),
         }
     }
 }

@@ -42,9 +42,10 @@ async fn create(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let expires_at = match args.expires_in_days {
-        Some(days) => {
-            Some(now.checked_add(Duration::from_hours(24 * u64::from(days))).context("--expires-in-days is too far")?)
-        }
+        Some(days) => Some(
+            now.checked_add(Duration::from_hours(24 * u64::from(days)))
+                .context("--expires-in-days is too far")?,
+        ),
         None => None,
     };
     let rate_limit = match (args.rate, args.per, args.burst) {

@@ -161,4 +161,3 @@ async fn stop_signal() -> anyhow::Result<&'static str> {
         _ = interrupt.recv() => "SIGINT",
     })
 }
-

@@ -224,9 +224,7 @@ fn locate(sources: &Sources) -> Result<Option<PathBuf>, SettingsError> {
 fn environment(known: &[String], variables: &BTreeMap<String, String>) -> Environment {
     let ours: Map<String, String> = known
         .iter()
-        .filter_map(|key| {
-            variables.get(&key.to_uppercase()).map(|value| (key.to_uppercase(), value.clone()))
-        })
+        .filter_map(|key| variables.get(&key.to_uppercase()).map(|value| (key.to_uppercase(), value.clone())))
         .filter(|(_, value)| !value.is_empty())
         .collect();
     Environment::default()
@@ -314,7 +312,11 @@ impl Settings {
     /// Whether the address is reachable from this machine alone.
     pub fn is_loopback(&self) -> bool {
         self.mcp_server_host == "localhost"
-            || self.mcp_server_host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || self
+                .mcp_server_host
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 }
 

@@ -29,6 +29,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Option<WorkerGuard>> {
     Ok(guard)
 }
 
+#[derive(Clone, Copy)]
 enum Ansi {
     On,
     Off,
@@ -45,13 +46,11 @@ where
     }
 }
 
-fn file_writer(
-    path: &Path,
-) -> anyhow::Result<(tracing_appender::non_blocking::NonBlocking, WorkerGuard)> {
+fn file_writer(path: &Path) -> anyhow::Result<(tracing_appender::non_blocking::NonBlocking, WorkerGuard)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().with_context(|| {
-        format!("configuration key `log_file`: `{}` names no file", path.display())
-    })?;
+    let name = path
+        .file_name()
+        .with_context(|| format!("configuration key `log_file`: `{}` names no file", path.display()))?;
     let appender = tracing_appender::rolling::Builder::new()
         .rotation(tracing_appender::rolling::Rotation::DAILY)
         .filename_prefix(name.to_string_lossy())

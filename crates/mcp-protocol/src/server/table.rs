@@ -74,7 +74,14 @@ impl Registered {
     }
 
     /// Checks the arguments and calls the tool; what it failed with is part of the result.
-    pub(crate) async fn call(&self, cx: CallContext, arguments: Map<String, Value>) -> CallToolResult {
+    pub(crate) async fn call(&self, cx: CallContext, mut arguments: Map<String, Value>) -> CallToolResult {
+        for (alias, name) in self.tool.aliases() {
+            if !arguments.contains_key(*name)
+                && let Some(value) = arguments.shift_remove(*alias)
+            {
+                arguments.insert((*name).to_owned(), value);
+            }
+        }
         let reply = match self.check.check(arguments) {
             Ok(arguments) => self.tool.call(cx, arguments).await,
             Err(error) => Err(error),

@@ -95,11 +95,12 @@ impl Backend {
     /// What is installed, at most half a minute old while it can be reached, else as it was last seen.
     async fn installed(&self) -> Result<Arc<Installed>, Unavailable> {
         let mut state = self.state.subscribe();
-        let known = timeout(FIRST_CONTACT, state.wait_for(|state| !matches!(state.health, Health::Connecting)))
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .map(|state| state.clone());
+        let known =
+            timeout(FIRST_CONTACT, state.wait_for(|state| !matches!(state.health, Health::Connecting)))
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .map(|state| state.clone());
         match known {
             Some(State { health: Health::Up { .. }, installed }) => match installed {
                 Some(installed) if installed.asked_at.elapsed() < FRESH => Ok(installed),
@@ -233,9 +234,9 @@ impl Pool {
         if receivers.is_empty() {
             return std::future::pending().await;
         }
-        let up = receivers.iter_mut().map(|state| {
-            Box::pin(state.wait_for(|state| matches!(state.health, Health::Up { .. })))
-        });
+        let up = receivers
+            .iter_mut()
+            .map(|state| Box::pin(state.wait_for(|state| matches!(state.health, Health::Up { .. }))));
         let _ = futures::future::select_all(up).await;
     }
 }

@@ -17,8 +17,19 @@ pub(super) enum Means {
 
 /// Checkpoints of other trades, by words in their names; never the first choice for a picture.
 const OTHER_TRADES: [&str; 13] = [
-    "refiner", "inpaint", "svd", "stable_video", "zero123", "stable_cascade", "audio", "upscale", "hunyuan3d", "cosmos",
-    "ltx", "wan", "mochi",
+    "refiner",
+    "inpaint",
+    "svd",
+    "stable_video",
+    "zero123",
+    "stable_cascade",
+    "audio",
+    "upscale",
+    "hunyuan3d",
+    "cosmos",
+    "ltx",
+    "wan",
+    "mochi",
 ];
 
 /// Words by which a name tells the family of its model; a name that tells one is preferred to one that tells none.
@@ -27,8 +38,22 @@ const FAMILIES: [&str; 12] =
 
 /// Words in the names of models that were trained on a megapixel.
 const MEGAPIXEL: [&str; 16] = [
-    "xl", "pony", "illustrious", "noob", "sd3", "flux", "chroma", "qwen", "hidream", "lumina", "z_image", "z-image",
-    "auraflow", "playground", "kolors", "pixart",
+    "xl",
+    "pony",
+    "illustrious",
+    "noob",
+    "sd3",
+    "flux",
+    "chroma",
+    "qwen",
+    "hidream",
+    "lumina",
+    "z_image",
+    "z-image",
+    "auraflow",
+    "playground",
+    "kolors",
+    "pixart",
 ];
 
 /// Chooses by what is installed; a model that was asked for decides.
@@ -76,11 +101,7 @@ pub(super) fn named<'a>(options: &[&'a str], name: &str) -> Option<&'a str> {
 }
 
 /// The error for a name that is not there, with the nearest that are.
-pub(super) fn unknown<'a>(
-    field: &str,
-    name: &str,
-    options: impl Iterator<Item = &'a str>,
-) -> ServerError {
+pub(super) fn unknown<'a>(field: &str, name: &str, options: impl Iterator<Item = &'a str>) -> ServerError {
     let nearest = workflow_analyzer::nearest(name, options, 3);
     ServerError::UnknownName {
         field: field.to_owned(),
@@ -96,7 +117,10 @@ pub(super) fn default_model<'a>(options: &[&'a str]) -> Option<&'a str> {
         words.iter().any(|word| name.contains(word))
     };
     let usable = || options.iter().copied().filter(|option| !has(option, &OTHER_TRADES));
-    usable().find(|option| has(option, &FAMILIES)).or_else(|| usable().next()).or_else(|| options.first().copied())
+    usable()
+        .find(|option| has(option, &FAMILIES))
+        .or_else(|| usable().next())
+        .or_else(|| options.first().copied())
 }
 
 /// Width and height that suit a model, by its name.
@@ -106,7 +130,11 @@ pub(super) fn default_size(model: &str) -> (u64, u64) {
 }
 
 /// Puts installed files in the place of a shipped workflow's placeholders.
-pub(super) fn fill_models(graph: &mut Graph, analysis: &Analysis, info: &ObjectInfo) -> Result<(), ServerError> {
+pub(super) fn fill_models(
+    graph: &mut Graph,
+    analysis: &Analysis,
+    info: &ObjectInfo,
+) -> Result<(), ServerError> {
     let mut main = String::new();
     let mut taken: HashSet<String> = HashSet::new();
     for model in &analysis.needs.models {
@@ -134,7 +162,12 @@ pub(super) fn fill_models(graph: &mut Graph, analysis: &Analysis, info: &ObjectI
 
 /// Of several files of a kind, the one whose name goes with the placeholder (a T5 for a T5) and shares most words with
 /// the main model's. A file is not taken twice where there is another.
-fn suited<'a>(placeholder: &str, options: &[&'a str], main: &str, taken: &HashSet<String>) -> Option<&'a str> {
+fn suited<'a>(
+    placeholder: &str,
+    options: &[&'a str],
+    main: &str,
+    taken: &HashSet<String>,
+) -> Option<&'a str> {
     let kind = ["t5", "clip_l", "clip_g"].into_iter().find(|kind| placeholder.contains(kind));
     let free: Vec<_> = options.iter().copied().filter(|option| !taken.contains(*option)).collect();
     let of_kind = free.iter().copied().filter(|option| {
@@ -163,7 +196,13 @@ fn words(name: &str) -> HashSet<String> {
 /// A pair of text encoders is read in a way of its own for each family.
 fn set_clip_type(graph: &mut Graph, info: &ObjectInfo, main: &str) {
     let main = main.to_lowercase();
-    let known = [("sd3", "sd3"), ("xl", "sdxl"), ("hunyuan", "hunyuan_video"), ("hidream", "hidream"), ("flux", "flux")];
+    let known = [
+        ("sd3", "sd3"),
+        ("xl", "sdxl"),
+        ("hunyuan", "hunyuan_video"),
+        ("hidream", "hidream"),
+        ("flux", "flux"),
+    ];
     let Some((_, kind)) = known.into_iter().find(|(word, _)| main.contains(word)) else { return };
     for node in graph.nodes.values_mut().filter(|node| node.class_type == "DualCLIPLoader") {
         if info.options("DualCLIPLoader", "type").contains(&kind) {
@@ -181,7 +220,10 @@ mod tests {
         let cases: [(&[&str], Option<&str>); 5] = [
             (&["a.safetensors", "b.safetensors"], Some("a.safetensors")),
             (&["broken.ckpt", "tiny-sd15.safetensors"], Some("tiny-sd15.safetensors")),
-            (&["sd_xl_refiner_1.0.safetensors", "sd_xl_base_1.0.safetensors"], Some("sd_xl_base_1.0.safetensors")),
+            (
+                &["sd_xl_refiner_1.0.safetensors", "sd_xl_base_1.0.safetensors"],
+                Some("sd_xl_base_1.0.safetensors"),
+            ),
             (&["svd_xt.safetensors"], Some("svd_xt.safetensors")),
             (&[], None),
         ];
@@ -210,9 +252,18 @@ mod tests {
         let taken = HashSet::from(["clip_l.safetensors".to_owned()]);
         let encoders = ["clip_g.safetensors", "clip_l.safetensors", "t5xxl_fp16.safetensors"];
         let cases = [
-            (suited("t5xxl_fp8.safetensors", &encoders, "flux1-dev.safetensors", &taken), "t5xxl_fp16.safetensors"),
-            (suited("clip_l.safetensors", &["only.safetensors"], "x.safetensors", &taken), "only.safetensors"),
-            (suited("ae.safetensors", &["tiny-vae.pt", "tiny-sd3-vae.pt"], "tiny-sd3.pt", &taken), "tiny-sd3-vae.pt"),
+            (
+                suited("t5xxl_fp8.safetensors", &encoders, "flux1-dev.safetensors", &taken),
+                "t5xxl_fp16.safetensors",
+            ),
+            (
+                suited("clip_l.safetensors", &["only.safetensors"], "x.safetensors", &taken),
+                "only.safetensors",
+            ),
+            (
+                suited("ae.safetensors", &["tiny-vae.pt", "tiny-sd3-vae.pt"], "tiny-sd3.pt", &taken),
+                "tiny-sd3-vae.pt",
+            ),
         ];
         for (found, expected) in cases {
             assert_eq!(found, Some(expected));

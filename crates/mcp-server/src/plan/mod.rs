@@ -132,7 +132,7 @@ pub fn image(
     let mut graph = workflow.graph.clone();
     let mut values = request.parameters.clone();
     let mut uploads = start_from(&mut graph, info, request)?;
-    let size = size(&graph, info, request, &mut values)?;
+    let size = size(&graph, info, request, &mut values);
     fill_in(&mut graph, info, workflow, request.model.as_deref())?;
     if let Some((width, height)) = size {
         edit::scale_source(&mut graph, info, width, height)?;
@@ -197,7 +197,11 @@ pub fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Workflow, Server
 }
 
 /// Makes the graph start from the source.
-fn start_from(graph: &mut Graph, info: &ObjectInfo, request: &ImageRequest) -> Result<Vec<Upload>, ServerError> {
+fn start_from(
+    graph: &mut Graph,
+    info: &ObjectInfo,
+    request: &ImageRequest,
+) -> Result<Vec<Upload>, ServerError> {
     match &request.source {
         Source::Text => Ok(Vec::new()),
         Source::Image { image, strength } => {
@@ -221,7 +225,7 @@ fn size(
     info: &ObjectInfo,
     request: &ImageRequest,
     values: &mut Map<String, Value>,
-) -> Result<Option<SourceSize>, ServerError> {
+) -> Option<SourceSize> {
     let image = match &request.source {
         Source::Text => {
             for (name, asked) in [("width", request.width), ("height", request.height)] {
@@ -232,21 +236,21 @@ fn size(
             if request.width.is_none() && request.height.is_none() && request.workflow.is_none() {
                 suit_size(graph, info, request, values);
             }
-            return Ok(None);
+            return None;
         }
         Source::Image { image, .. } | Source::Inpaint { image, .. } => image,
     };
     if request.width.is_some() || request.height.is_some() {
         let side = |asked: Option<u64>| asked.and_then(|side| u32::try_from(side).ok());
-        return Ok(Some((side(request.width), side(request.height))));
+        return Some((side(request.width), side(request.height)));
     }
     let pixels = u64::from(image.width) * u64::from(image.height);
     if pixels <= MAX_SOURCE_PIXELS {
-        return Ok(None);
+        return None;
     }
     let scale = (MAX_SOURCE_PIXELS as f64 / pixels as f64).sqrt();
     let side = |pixels: u32| Some(((f64::from(pixels) * scale) as u32 / 8 * 8).max(8));
-    Ok(Some((side(image.width), side(image.height))))
+    Some((side(image.width), side(image.height)))
 }
 
 fn suit_size(graph: &Graph, info: &ObjectInfo, request: &ImageRequest, values: &mut Map<String, Value>) {

@@ -20,6 +20,9 @@ const IMG2IMG_STRENGTH: f64 = 0.75;
 /// Inside a mask, all is painted anew when the call doesn't say.
 const INPAINT_STRENGTH: f64 = 1.0;
 
+/// What the Python original called some of the arguments.
+const ORIGINAL_NAMES: [(&str, &str); 2] = [("workflow_id", "workflow"), ("cfg_scale", "cfg")];
+
 /// Makes a picture from text.
 pub(super) struct GenerateImage(pub(super) Arc<App>);
 /// Changes a picture by a text.
@@ -104,6 +107,10 @@ impl Tool for GenerateImage {
         )
     }
 
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        &ORIGINAL_NAMES
+    }
+
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
         let principal = principal(&cx)?;
         let control = match args.controlnet {
@@ -135,6 +142,10 @@ impl Tool for Img2Img {
         creates("img2img", "Change a picture by a text. Other arguments as in generate_image.")
     }
 
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        &ORIGINAL_NAMES
+    }
+
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
         let image = inputs::picture(&self.0, &*principal(&cx)?, "image", &args.image).await?;
         let source = Source::Image { image, strength: args.strength.unwrap_or(IMG2IMG_STRENGTH) };
@@ -151,6 +162,10 @@ impl Tool for Inpaint {
 
     fn definition(&self) -> ToolDefinition {
         creates("inpaint", "Paint the masked part of a picture anew. Other arguments as in generate_image.")
+    }
+
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        &ORIGINAL_NAMES
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
@@ -186,8 +201,6 @@ async fn run(
     request: ImageRequest,
     delivery: Delivery,
 ) -> Result<ToolReply<JobReply>, ServerError> {
-    let plan = app
-        .planned(|info| plan::image(tool, info, &app.catalog, &request))
-        .await?;
+    let plan = app.planned(|info| plan::image(tool, info, &app.catalog, &request)).await?;
     jobs::run(app, cx, &*principal(cx)?, &plan, delivery).await
 }

@@ -88,8 +88,7 @@ async fn preview(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::B
         return Ok(stored);
     }
     let bytes = bytes(app, artifact).await?;
-    let made =
-        tokio::task::spawn_blocking(move || images::resize(&bytes, PREVIEW_SIDE, PREVIEW_BYTES)).await;
+    let made = tokio::task::spawn_blocking(move || images::resize(&bytes, PREVIEW_SIDE, PREVIEW_BYTES)).await;
     let made = made.map_err(ServerError::internal)?;
     let preview = made.map_err(|source| ServerError::InvalidImage { field: "artifact_id", source })?;
     Ok((preview.media_type.to_owned(), preview.bytes))

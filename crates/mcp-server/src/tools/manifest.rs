@@ -64,7 +64,8 @@ impl Tool for GetToolsManifest {
 fn manifest_tool(tool: &ToolDescription) -> ManifestTool {
     let schema = &tool.input_schema;
     let required = schema["required"].as_array();
-    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|required| required == name));
+    let is_required =
+        |name: &str| required.is_some_and(|names| names.iter().any(|required| required == name));
     let properties = schema["properties"].as_object();
     let parameters = properties.into_iter().flatten().map(|(name, property)| ManifestParameter {
         name: name.clone(),

@@ -87,7 +87,8 @@ impl Tool for ListWorkflows {
             workflow.name.to_lowercase().contains(&search) || description.to_lowercase().contains(&search)
         };
         let workflows = self.0.catalog.iter().filter(found);
-        let workflows = workflows.map(|workflow| entry(workflow, installed.as_deref().map(|known| &known.info)));
+        let workflows =
+            workflows.map(|workflow| entry(workflow, installed.as_deref().map(|known| &known.info)));
         let broken = self.0.catalog.broken().iter();
         let broken =
             broken.map(|file| BrokenEntry { name: file.name.clone(), problem: file.problem.clone() });
@@ -98,8 +99,7 @@ impl Tool for ListWorkflows {
 fn entry(workflow: &Workflow, info: Option<&ObjectInfo>) -> WorkflowEntry {
     let nothing = ObjectInfo::default();
     let parameters = analyze(&workflow.graph, info.unwrap_or(&nothing)).parameters;
-    let request =
-        || GraphRequest { workflow, parameters: Map::new(), uploads: Vec::new() };
+    let request = || GraphRequest { workflow, parameters: Map::new(), uploads: Vec::new() };
     WorkflowEntry {
         name: workflow.name.clone(),
         description: workflow.description.clone(),
@@ -113,7 +113,10 @@ impl Tool for RunWorkflow {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        creates("run_workflow", "Run a stored workflow, or a graph, with parameters set. Other arguments as in generate_image.")
+        creates(
+            "run_workflow",
+            "Run a stored workflow, or a graph, with parameters set. Other arguments as in generate_image.",
+        )
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
@@ -123,11 +126,8 @@ impl Tool for RunWorkflow {
         let mut parameters = args.parameters.unwrap_or_default();
         let installed = app.pool.installed().await.map_err(ServerError::from)?;
         let uploads = take_images(app, &principal, &installed.info, &workflow, &mut parameters).await?;
-        let request = || GraphRequest {
-            workflow: &workflow,
-            parameters: parameters.clone(),
-            uploads: uploads.clone(),
-        };
+        let request =
+            || GraphRequest { workflow: &workflow, parameters: parameters.clone(), uploads: uploads.clone() };
         let plan = app.planned(|info| plan::workflow("run_workflow", info, request())).await?;
         Ok(jobs::run(app, &cx, &principal, &plan, args.queueing.into()).await?)
     }
