@@ -17,6 +17,9 @@ mod validate;
 
 pub mod edit;
 
+#[cfg(test)]
+mod tests;
+
 pub use analyze::{Analysis, Binding, ModelRef, Needs, Parameter, Task, analyze};
 pub use graph::{Graph, GraphError, Input, MAX_NODES, Node, NodeId};
 pub use info::{ClassInfo, InfoError, InputKind, InputSpec, ObjectInfo, OutputSpec};

@@ -298,7 +298,8 @@ impl<'a> Check<'a> {
             return;
         }
         if let Err(fault) = check_value(name, kind, value, self.files) {
-            self.error(fault.code, at, fault.message, || choices_hint(kind, value));
+            let hint = || choices_hint(kind, value).filter(|_| fault.code == DiagnosticCode::ValueNotInList);
+            self.error(fault.code, at, fault.message, hint);
         }
     }
 

@@ -143,31 +143,35 @@ impl<'a> Walk<'_, 'a> {
         let edges = self.trace.edges_of(id, "CONDITIONING");
         let is_negative = |edge: &Edge<'_>| edge.input.contains("neg");
         for edge in edges.iter().filter(|edge| !is_negative(edge) && !edge.input.contains("empty")) {
-            for port in self.trace.upstream(edge.from, "CONDITIONING", &mut self.positive) {
-                self.conditioning(port, "prompt");
-            }
+            let ports = self.trace.upstream(edge.from, "CONDITIONING", &mut self.positive);
+            self.conditioning(&ports, "prompt");
         }
         for edge in edges.iter().filter(|edge| is_negative(edge)) {
-            for port in self.trace.upstream(edge.from, "CONDITIONING", &mut self.negative) {
-                self.conditioning(port, "negative_prompt");
-            }
+            let ports = self.trace.upstream(edge.from, "CONDITIONING", &mut self.negative);
+            self.conditioning(&ports, "negative_prompt");
         }
     }
 
-    fn conditioning(&mut self, port: Port<'a>, role: &'static str) {
+    fn conditioning(&mut self, ports: &[Port<'a>], role: &'static str) {
         let trace = self.trace;
-        for text in texts(trace, port.node, role) {
-            self.collector.add(trace, role, port.node, text, Grouping::SameValue);
-        }
-        self.collector.add(trace, "guidance", port.node, "guidance", Grouping::SameValue);
-        let controls = trace.edges_of(port.node, "CONTROL_NET");
-        if controls.is_empty() {
-            self.images_into(port.node, "image");
-            for edge in trace.edges_of(port.node, "LATENT") {
-                self.start(edge);
+        // The ControlNet next to the texts comes first, as it is applied first.
+        for port in ports.iter().rev() {
+            let control_nets = trace.edges_of(port.node, "CONTROL_NET");
+            if !control_nets.is_empty() {
+                self.control(port.node, &control_nets);
             }
-        } else {
-            self.control(port.node, &controls);
+        }
+        for port in ports {
+            for text in texts(trace, port.node, role) {
+                self.collector.add(trace, role, port.node, text, Grouping::SameValue);
+            }
+            self.collector.add(trace, "guidance", port.node, "guidance", Grouping::SameValue);
+            if trace.edges_of(port.node, "CONTROL_NET").is_empty() {
+                self.images_into(port.node, "image");
+                for edge in trace.edges_of(port.node, "LATENT") {
+                    self.start(edge);
+                }
+            }
         }
     }
 
