@@ -234,7 +234,7 @@ fn chain(length: usize) -> Value {
 
 #[test]
 fn a_very_long_way_is_followed_to_its_end() {
-    let document = chain(20_000);
+    let document = chain(8_000);
     let graph = Graph::from_json(&document).unwrap();
     let info = info();
     let analysis = analyze(&graph, &info);
@@ -247,7 +247,7 @@ fn many_samplers_in_a_row_take_linear_time() {
     let mut nodes = object(graph("txt2img").to_json());
     let sampler = nodes["5"].clone();
     let mut last = "4".to_owned();
-    for n in 0..5_000 {
+    for n in 0..2_000 {
         let id = (n + 100).to_string();
         let mut node = sampler.clone();
         node["inputs"]["latent_image"] = json!([last, 0]);
@@ -258,14 +258,14 @@ fn many_samplers_in_a_row_take_linear_time() {
     let graph = Graph::from_json(&Value::Object(nodes)).unwrap();
     let info = info();
     let analysis = analyze(&graph, &info);
-    assert_eq!(analysis.parameter("seed").unwrap().bindings.len(), 5_001);
+    assert_eq!(analysis.parameter("seed").unwrap().bindings.len(), 2_001);
     assert_eq!(problems(&graph, &info), "");
 }
 
 #[test]
 fn a_circle_of_many_nodes_is_one_short_diagnostic() {
-    let mut document = chain(10_000);
-    document["100"]["inputs"]["conditioning"] = json!(["10099", 0]);
+    let mut document = chain(5_000);
+    document["100"]["inputs"]["conditioning"] = json!(["5099", 0]);
     let graph = Graph::from_json(&document).unwrap();
     let diagnostics = validate(&graph, &info());
     assert_eq!(diagnostics[0].code.as_str(), "cycle");
