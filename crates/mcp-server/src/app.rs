@@ -26,8 +26,8 @@ use crate::settings::Settings;
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
 /// How many old pictures are deleted in one go.
 const PRUNED_AT_ONCE: u64 = 1000;
-/// How long a job may go on after a stop is asked, before it is left to be found again.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long an attempt may take to end after a cancel or a stop; ComfyUI gets ten seconds of it to let go.
+const STOP_GRACE: Duration = Duration::from_secs(15);
 
 /// Everything a tool or an HTTP handler works with.
 pub struct App {

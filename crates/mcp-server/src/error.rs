@@ -287,8 +287,8 @@ fn list(diagnostics: &[Diagnostic]) -> String {
     if more > 0 { format!("{}; and {more} more", lines.join("; ")) } else { lines.join("; ") }
 }
 
-/// `node 3 (KSampler), sampler_name: "eulre" is not in the list; did you mean euler`
-fn line(diagnostic: &Diagnostic) -> String {
+/// A diagnostic in one line: `node 3 (KSampler), sampler_name: "eulre" is not in the list (did you mean euler)`.
+pub fn line(diagnostic: &Diagnostic) -> String {
     let mut text = String::new();
     if let Some(node) = &diagnostic.node {
         text = format!("node {node} ({})", diagnostic.title.as_deref().unwrap_or_default());

@@ -105,13 +105,15 @@ impl ComfyExecutor {
     ) -> Result<Run, ExecuteError> {
         let prompt_id = uuid::Uuid::new_v4().to_string();
         let checkpoint = Checkpoint { backend: slot.backend.name.clone(), prompt_id };
-        let value = serde_json::to_value(&checkpoint).unwrap_or_default();
-        execution.checkpoint(value).await.map_err(|error| {
-            tracing::warn!(job.id = %job.id, %error, "the prompt's id can't be stored");
-            failed("internal_error", "the prompt's id can't be stored", Retry::Yes)
-        })?;
-        let run = slot.backend.client.run(RunRequest::new(checkpoint.prompt_id, graph)).await;
-        run.map_err(|error| refused(slot, &error))
+        self.store_prompt_id(job, execution, &checkpoint).await?;
+        let request = RunRequest::new(checkpoint.prompt_id.clone(), graph);
+        let run = slot.backend.client.run(request).await.map_err(|error| refused(slot, &error))?;
+        if run.prompt_id() != checkpoint.prompt_id {
+            // A ComfyUI that is too old to take an id has chosen its own.
+            let checkpoint = Checkpoint { prompt_id: run.prompt_id().to_owned(), ..checkpoint };
+            self.store_prompt_id(job, execution, &checkpoint).await?;
+        }
+        Ok(run)
     }
 
     /// Follows on the prompt that the job's checkpoint names, if ComfyUI knows it.
@@ -200,6 +202,9 @@ impl ComfyExecutor {
                 event = run.next() => event,
             };
             match event {
+                Some(RunEvent::Submitted { node_errors, .. }) if !node_errors.is_empty() => {
+                    tracing::warn!(job.id = %job.id, nodes = node_errors.len(), "ComfyUI left some outputs out");
+                }
                 Some(RunEvent::Finished(outcome)) => {
                     return self.finish(job, slot, run.prompt_id(), outcome).await;
                 }
@@ -207,6 +212,19 @@ impl ComfyExecutor {
                 None => return Err(failed("comfyui_lost", "the run ended without an outcome", Retry::Yes)),
             }
         }
+    }
+
+    async fn store_prompt_id(
+        &self,
+        job: &Job,
+        execution: &Execution,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), ExecuteError> {
+        let value = serde_json::to_value(checkpoint).unwrap_or_default();
+        execution.checkpoint(value).await.map_err(|error| {
+            tracing::warn!(job.id = %job.id, %error, "the prompt's id can't be stored");
+            failed("internal_error", "the prompt's id can't be stored", Retry::Yes)
+        })
     }
 
     async fn cancel_was_asked(&self, job: &Job) -> bool {

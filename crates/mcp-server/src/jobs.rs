@@ -217,6 +217,9 @@ fn text(view: &JobView, next: Option<&str>) -> String {
             let _ = write!(text, " {width}x{height}");
         }
     }
+    for warning in &view.warnings {
+        let _ = write!(text, "\nwarning: {warning}");
+    }
     for line in &view.texts {
         let _ = write!(text, "\n{line}");
     }

@@ -104,6 +104,9 @@ pub struct JobView {
     /// Texts that came out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<String>,
+    /// What ComfyUI left out or ignored without a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why a job failed.
@@ -181,7 +184,7 @@ impl JobView {
             started_at: job.started_at.map(time),
             finished_at: job.finished_at.map(time),
             attempt: job.attempt,
-            seed: plan.and_then(|plan| plan.seed),
+            seed: plan.as_ref().and_then(|plan| plan.seed),
             error: job.error.as_ref().filter(|_| job.state != JobState::Succeeded).map(|error| ErrorView {
                 code: error.code.clone(),
                 message: error.message.clone(),
@@ -189,6 +192,7 @@ impl JobView {
             }),
             artifacts: Vec::new(),
             texts: Vec::new(),
+            warnings: plan.map(|plan| plan.warnings).unwrap_or_default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use workflow_analyzer::{Analysis, Graph, ObjectInfo, Severity, analyze, validate
 
 use self::choose::Means;
 use crate::catalog::{Catalog, Origin, Workflow};
-use crate::error::ServerError;
+use crate::error::{ServerError, line};
 
 /// Source images above this many pixels are scaled down before they are sampled, unless a size is asked for.
 const MAX_SOURCE_PIXELS: u64 = 2048 * 1024;
@@ -104,6 +104,9 @@ pub struct Plan {
     pub seed: Option<u64>,
     /// How much of the work each node is.
     pub weights: HashMap<String, f64>,
+    /// What ComfyUI will leave out or ignore without a word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A picture for the input folder.
@@ -383,10 +386,10 @@ fn checked(
     uploads: Vec<Upload>,
     seed: Option<u64>,
 ) -> Result<Plan, ServerError> {
-    let mut diagnostics = validate(graph, info);
-    diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
-    if !diagnostics.is_empty() {
-        return Err(ServerError::InvalidWorkflow(diagnostics));
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        validate(graph, info).into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
+    if !errors.is_empty() {
+        return Err(ServerError::InvalidWorkflow(errors));
     }
     Ok(Plan {
         tool: tool.to_owned(),
@@ -395,5 +398,6 @@ fn checked(
         uploads,
         seed,
         weights: analyze(graph, info).weights,
+        warnings: warnings.iter().map(line).collect(),
     })
 }

@@ -3,7 +3,8 @@
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "jobs")]
+// Not `jobs`: the Python original has a table of that name in the file that `db_path` of its configuration names.
+#[sea_orm(table_name = "queue_jobs")]
 pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) id: String,

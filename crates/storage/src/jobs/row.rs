@@ -85,5 +85,5 @@ pub(super) fn to_job(row: Model) -> Result<Job, StorageError> {
 }
 
 fn broken(id: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StorageError {
-    StorageError::Row { table: "jobs", id: id.to_owned(), source: source.into() }
+    StorageError::Row { table: "queue_jobs", id: id.to_owned(), source: source.into() }
 }

@@ -30,7 +30,7 @@ impl MigrationTrait for Migration {
 
 fn jobs() -> TableCreateStatement {
     table(
-        "jobs",
+        "queue_jobs",
         [
             text("id").primary_key().take(),
             text("owner"),
@@ -130,14 +130,14 @@ fn audit_log() -> TableCreateStatement {
 
 fn indexes() -> Vec<IndexCreateStatement> {
     vec![
-        unique("jobs_idempotency", "jobs", &["owner", "idempotency_key"]),
+        unique("jobs_idempotency", "queue_jobs", &["owner", "idempotency_key"]),
         // The choice of the next job reads this index alone.
-        index("jobs_claim", "jobs", &["state", "priority", "run_after", "deadline"]),
+        index("jobs_claim", "queue_jobs", &["state", "priority", "run_after", "deadline"]),
         // When an owner's last job started.
-        index("jobs_owner_start", "jobs", &["owner", "started_at"]),
-        index("jobs_owner_state", "jobs", &["owner", "state"]),
-        index("jobs_owner_id", "jobs", &["owner", "id"]),
-        index("jobs_finished", "jobs", &["finished_at"]),
+        index("jobs_owner_start", "queue_jobs", &["owner", "started_at"]),
+        index("jobs_owner_state", "queue_jobs", &["owner", "state"]),
+        index("jobs_owner_id", "queue_jobs", &["owner", "id"]),
+        index("jobs_finished", "queue_jobs", &["finished_at"]),
         index("api_keys_lookup", "api_keys", &["lookup"]),
         index("sessions_last_seen", "sessions", &["last_seen"]),
         unique("artifacts_source", "artifacts", &["job_id", "source"]),

@@ -53,6 +53,24 @@ async fn the_database_is_set_up_as_documented() {
 }
 
 #[tokio::test]
+async fn the_file_of_the_python_original_is_shared_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StorageConfig::in_folder(folder.path());
+    let file = format!("sqlite://{}?mode=rwc", config.db_url);
+    let original = sea_orm::Database::connect(file).await.unwrap();
+    original
+        .execute_unprepared("CREATE TABLE jobs (job_id TEXT); CREATE TABLE gallery (id TEXT)")
+        .await
+        .unwrap();
+    original.execute_unprepared("INSERT INTO jobs VALUES ('old')").await.unwrap();
+    let storage = Storage::open(&config).await.unwrap();
+    assert_eq!(storage.jobs().counts(None).await.unwrap().queued, 0);
+    let kept = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT job_id FROM jobs");
+    assert!(original.query_one_raw(kept).await.unwrap().is_some(), "its own rows stay");
+    storage.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_server_is_refused_until_the_first_lets_go() {
     let temporary = Temporary::new().await;
     let config = StorageConfig::in_folder(temporary.folder.path());
