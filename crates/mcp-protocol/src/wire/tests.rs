@@ -69,7 +69,7 @@ fn versions() {
 #[test]
 fn results_survive_the_wire() {
     let link = Content::ResourceLink {
-        uri: "comfy://artifacts/1".to_owned(),
+        uri: "pictures://artifacts/1".to_owned(),
         name: "1.png".to_owned(),
         title: None,
         description: None,
@@ -88,7 +88,7 @@ fn results_survive_the_wire() {
             "content": [
                 {"type": "text", "text": "hello"},
                 {"type": "image", "data": "AAE=", "mimeType": "image/png"},
-                {"type": "resource_link", "uri": "comfy://artifacts/1", "name": "1.png", "mimeType": "image/png", "size": 5},
+                {"type": "resource_link", "uri": "pictures://artifacts/1", "name": "1.png", "mimeType": "image/png", "size": 5},
             ],
             "structuredContent": {"a": 1},
         })
