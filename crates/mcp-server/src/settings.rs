@@ -324,3 +324,6 @@ impl Settings {
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(Settings).to_value()
 }
+
+#[cfg(test)]
+mod tests;
