@@ -2,6 +2,8 @@
 //! is silent, the parameters are set, and everything is checked against what the backend has.
 
 mod choose;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

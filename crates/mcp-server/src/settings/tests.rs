@@ -7,8 +7,7 @@ fn with_file(name: &str, text: &str, variables: &[(&str, &str)]) -> Result<Setti
     let file = folder.path().join(name);
     std::fs::write(&file, text).unwrap();
     let environment = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let sources =
-        Sources { file: Some(file), environment: environment.collect(), overrides: Vec::new() };
+    let sources = Sources { file: Some(file), environment: environment.collect(), overrides: Vec::new() };
     load(&sources).map(|loaded| loaded.settings).map_err(|error| text_of(&error))
 }
 
@@ -28,7 +27,8 @@ fn each_source_stands_above_the_one_before() {
         ("ALLOWED_ORIGINS".to_owned(), "https://a.example,https://b.example".to_owned()),
         ("PATH".to_owned(), "/bin".to_owned()),
     ]);
-    let sources = Sources { file: Some(file), environment, overrides: vec![("wait_seconds", "3".to_owned())] };
+    let sources =
+        Sources { file: Some(file), environment, overrides: vec![("wait_seconds", "3".to_owned())] };
     let settings = load(&sources).unwrap().settings;
     assert_eq!((settings.mcp_server_port, settings.max_concurrent_jobs, settings.wait_seconds), (1, 2, 3));
     assert_eq!(settings.allowed_origins, ["https://a.example", "https://b.example"]);
@@ -83,7 +83,8 @@ fn the_example_has_every_key_with_its_default() {
     assert_eq!(format!("{shown:?}"), format!("{:?}", Settings::default()));
     let schema = json_schema();
     let retired = super::RETIRED_KEYS;
-    for key in schema["properties"].as_object().unwrap().keys().filter(|key| !retired.contains(&key.as_str())) {
+    for key in schema["properties"].as_object().unwrap().keys().filter(|key| !retired.contains(&key.as_str()))
+    {
         assert!(example.contains(&format!("{key} = ")), "config/example.toml lacks {key}");
     }
 }
