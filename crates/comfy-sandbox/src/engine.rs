@@ -8,12 +8,11 @@ mod schedule;
 use std::sync::{Arc, atomic::Ordering};
 
 use serde_json::json;
-use tokio::sync::{broadcast::error::RecvError, watch};
+use tokio::sync::watch;
 
 use self::{cache::Cache, run::Run};
 use crate::{
     events::{self, Target},
-    faults::Order,
     queue::{Prompt, Signal, history_entry},
     state::State,
 };
@@ -27,23 +26,6 @@ pub(crate) async fn work(state: Arc<State>) {
             let (prompt, signal) = next(&state, &mut cache).await;
             state.send_status().await;
             run(&state, &prompt, signal, &mut cache).await;
-        }
-    })
-    .await;
-}
-
-/// Does what faults order.
-pub(crate) async fn obey(state: Arc<State>) {
-    let mut orders = state.faults.orders();
-    let stop = state.stop.clone();
-    stop.run_until_cancelled(async {
-        loop {
-            match orders.recv().await {
-                Ok(Order::DropSockets) => state.hub.drop_all(),
-                Ok(Order::Forget) => state.forget(),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            }
         }
     })
     .await;

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use serde::Deserialize;
-use tokio::sync::broadcast;
+
+use crate::state::State;
 
 /// The longest delay that a fault may put before an answer.
 const MAX_DELAY: Duration = Duration::from_mins(10);
@@ -17,26 +18,18 @@ const MAX_ENTRIES: usize = 1000;
 /// The switches. Cheap to clone; every clone is the same set of switches.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    state: Arc<Mutex<State>>,
-    orders: broadcast::Sender<Order>,
+    switches: Arc<Mutex<Switches>>,
+    /// The sandbox, which holds these faults.
+    sandbox: Weak<State>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Switches {
     silent_sockets: bool,
     refuse_prompts: bool,
     delay: Duration,
     failing_endpoints: HashMap<String, u32>,
     failing_nodes: HashMap<String, String>,
-}
-
-/// A fault that happens at once, where the thing it breaks lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Close every websocket without a close frame.
-    DropSockets,
-    /// Forget the queue, the running prompt and the history, as a restart of ComfyUI does.
-    Forget,
 }
 
 /// Several switches at once: the body of `POST /sandbox/faults`. A field that is left out stays as it is.
@@ -73,19 +66,23 @@ pub enum FaultError {
 }
 
 impl Faults {
-    pub(crate) fn new() -> Self {
-        Self { state: Arc::default(), orders: broadcast::Sender::new(16) }
+    pub(crate) fn new(sandbox: Weak<State>) -> Self {
+        Self { switches: Arc::default(), sandbox }
     }
 
     /// Closes every open websocket now, without a close frame.
     pub fn drop_sockets(&self) {
-        self.send(Order::DropSockets);
+        if let Some(sandbox) = self.sandbox.upgrade() {
+            sandbox.hub.drop_all();
+        }
     }
 
     /// Forgets the queue, the running prompt and the history now, without a word on the websocket: what a restart
     /// of ComfyUI does. Files stay.
     pub fn forget(&self) {
-        self.send(Order::Forget);
+        if let Some(sandbox) = self.sandbox.upgrade() {
+            sandbox.forget();
+        }
     }
 
     /// From now on websockets stay open and say nothing. What happens meanwhile is lost to them.
@@ -116,23 +113,23 @@ impl Faults {
     /// The next `requests` requests to this path (without `/api`, such as `/history`; what is below it counts too)
     /// are answered 500 with ComfyUI's plain text.
     pub fn fail_endpoint(&self, path: &str, requests: u32) {
-        let mut state = self.lock();
-        if state.failing_endpoints.len() < MAX_ENTRIES {
-            state.failing_endpoints.insert(path.trim_end_matches('/').to_owned(), requests);
+        let mut switches = self.lock();
+        if switches.failing_endpoints.len() < MAX_ENTRIES {
+            switches.failing_endpoints.insert(path.trim_end_matches('/').to_owned(), requests);
         }
     }
 
     /// The next node of this class that runs fails with this text.
     pub fn fail_next_node(&self, class_type: &str, error: &str) {
-        let mut state = self.lock();
-        if state.failing_nodes.len() < MAX_ENTRIES {
-            state.failing_nodes.insert(class_type.to_owned(), error.to_owned());
+        let mut switches = self.lock();
+        if switches.failing_nodes.len() < MAX_ENTRIES {
+            switches.failing_nodes.insert(class_type.to_owned(), error.to_owned());
         }
     }
 
     /// Every switch back to normal.
     pub fn reset(&self) {
-        *self.lock() = State::default();
+        *self.lock() = Switches::default();
     }
 
     /// Sets several switches at once.
@@ -165,20 +162,16 @@ impl Faults {
         for (class_type, error) in &request.fail_nodes {
             self.fail_next_node(class_type, error);
         }
-        let mut state = self.lock();
+        let mut switches = self.lock();
         if let Some(silent) = request.silence_sockets {
-            state.silent_sockets = silent;
+            switches.silent_sockets = silent;
         }
         if let Some(refuse) = request.refuse_prompts {
-            state.refuse_prompts = refuse;
+            switches.refuse_prompts = refuse;
         }
         if let Some(delay) = request.delay_ms {
-            state.delay = Duration::from_millis(delay);
+            switches.delay = Duration::from_millis(delay);
         }
-    }
-
-    pub(crate) fn orders(&self) -> broadcast::Receiver<Order> {
-        self.orders.subscribe()
     }
 
     pub(crate) fn sockets_are_silent(&self) -> bool {
@@ -195,8 +188,8 @@ impl Faults {
 
     /// Whether this request is one of those that an endpoint's fault has taken.
     pub(crate) fn takes_request(&self, path: &str) -> bool {
-        let mut state = self.lock();
-        let hit = state.failing_endpoints.iter_mut().find(|(endpoint, left)| {
+        let mut switches = self.lock();
+        let hit = switches.failing_endpoints.iter_mut().find(|(endpoint, left)| {
             **left > 0
                 && path
                     .strip_prefix(endpoint.as_str())
@@ -210,12 +203,7 @@ impl Faults {
         self.lock().failing_nodes.remove(class_type)
     }
 
-    fn send(&self, order: Order) {
-        // No receiver means that nothing is left to break.
-        let _ = self.orders.send(order);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Switches> {
+        self.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

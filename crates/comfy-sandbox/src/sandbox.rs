@@ -1,6 +1,6 @@
 //! Starting and stopping.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
 use tokio::net::TcpListener;
@@ -56,16 +56,15 @@ impl Sandbox {
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let state = Arc::new(State::new(
+        let state = State::new(
             data,
             Catalog::new(config.models),
             config.sampling_time.min(MAX_SAMPLING_TIME),
             config.max_body_bytes,
-        ));
+        );
         let (faults, stop) = (state.faults.clone(), state.stop.clone());
         let tasks = TaskTracker::new();
         tasks.spawn(engine::work(state.clone()));
-        tasks.spawn(engine::obey(state.clone()));
         tasks.spawn(serve(listener, http::router(state), stop.clone()));
         tasks.close();
         Ok(Self { address, faults, stop, tasks })

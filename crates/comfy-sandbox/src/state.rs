@@ -51,13 +51,13 @@ impl State {
         catalog: Catalog,
         sampling_time: Duration,
         max_body_bytes: usize,
-    ) -> Self {
+    ) -> Arc<Self> {
         let stop = CancellationToken::new();
-        Self {
+        Arc::new_cyclic(|state| Self {
             data: Arc::new(data),
             catalog,
             hub: Hub::start(stop.clone()),
-            faults: Faults::new(),
+            faults: Faults::new(state.clone()),
             sampling_time,
             max_body_bytes,
             stop,
@@ -65,7 +65,7 @@ impl State {
             free_memory: AtomicBool::new(false),
             current: Mutex::default(),
             queue: Mutex::default(),
-        }
+        })
     }
 
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -43,7 +43,7 @@ pub(super) async fn apply(Shared(state): Shared<Arc<State>>, request: Request, n
         path == "/prompt" && request.method() == Method::POST && state.faults.prompts_are_refused();
     let delay = state.faults.delay();
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        state.stop.run_until_cancelled(tokio::time::sleep(delay)).await;
     }
     if is_failing {
         return answers::trouble();
