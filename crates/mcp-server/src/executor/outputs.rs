@@ -1,0 +1,85 @@
+//! Brings a run's outputs home: files into the artifact store, with a preview of each picture.
+
+use comfy_client::{FileRef, OutputFile, OutputText};
+use job_queue::{ExecuteError, Job};
+use storage::NewArtifact;
+
+use super::{ComfyExecutor, Finished, Retry, failed, refused, stored};
+use crate::backend::Slot;
+use crate::images;
+
+/// The largest picture that a preview is made of, in bytes.
+const MAX_PREVIEWED_BYTES: u64 = 64 << 20;
+
+impl ComfyExecutor {
+    /// Streams the outputs into the store. Files of the temp folder are previews; they count only when the graph
+    /// saves nothing.
+    pub(super) async fn collect(
+        &self,
+        job: &Job,
+        slot: &Slot,
+        prompt_id: &str,
+        outputs: Vec<OutputFile>,
+        texts: Vec<OutputText>,
+    ) -> Result<Finished, ExecuteError> {
+        let saved = outputs.iter().any(|output| output.file.kind == "output");
+        let mut finished =
+            Finished { artifacts: Vec::new(), texts: texts.into_iter().map(|text| text.text).collect() };
+        for output in outputs {
+            if saved && output.file.kind != "output" {
+                continue;
+            }
+            finished.artifacts.push(self.fetch(job, slot, prompt_id, &output.file).await?);
+        }
+        if finished.artifacts.is_empty() && finished.texts.is_empty() {
+            return Err(failed("no_output", "the workflow ran and gave no file", Retry::No));
+        }
+        Ok(finished)
+    }
+
+    async fn fetch(
+        &self,
+        job: &Job,
+        slot: &Slot,
+        prompt_id: &str,
+        file: &FileRef,
+    ) -> Result<String, ExecuteError> {
+        let view = slot.backend.client.view(file).await.map_err(|error| refused(slot, &error))?;
+        let new = NewArtifact {
+            job_id: Some(job.id.to_string()),
+            owner: job.owner.clone(),
+            media_type: view.media_type.clone(),
+            file_name: file.filename.clone(),
+            source: Some(format!("{prompt_id}/{}/{}/{}", file.kind, file.subfolder, file.filename)),
+        };
+        let artifact =
+            self.artifacts.create(new, view.stream, jiff::Timestamp::now()).await.map_err(stored)?;
+        if artifact.media_type.starts_with("image/") && artifact.bytes <= MAX_PREVIEWED_BYTES {
+            self.add_preview(&artifact.id).await?;
+        }
+        Ok(artifact.id)
+    }
+
+    async fn add_preview(&self, id: &str) -> Result<(), ExecuteError> {
+        let Some((_, bytes)) = self.artifacts.read_all(id, MAX_PREVIEWED_BYTES).await.map_err(stored)? else {
+            return Ok(());
+        };
+        let made = tokio::task::spawn_blocking(move || images::preview(&bytes)).await;
+        match made {
+            Ok(Ok((width, height, preview))) => self
+                .artifacts
+                .set_image_info(id, width, height, Some((preview.media_type.to_owned(), preview.bytes)))
+                .await
+                .map(|_| ())
+                .map_err(stored),
+            Ok(Err(error)) => {
+                tracing::debug!(artifact.id = %id, %error, "an output has no preview");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(artifact.id = %id, %error, "making a preview failed");
+                Ok(())
+            }
+        }
+    }
+}
