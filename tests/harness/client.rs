@@ -175,7 +175,7 @@ impl Client {
         until(&format!("job {id} to be sampled"), CALL, async || {
             let job = self.status(id).await?;
             ensure!(!job.state.is_terminal(), "job {id} is {} already: {:?}", job.state.as_str(), job.error);
-            Ok(job.progress.is_some_and(|progress| progress > 0.0).then_some(job))
+            Ok(job.message.as_deref().is_some_and(|message| message.contains("step")).then_some(job))
         })
         .await
     }

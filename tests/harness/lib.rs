@@ -6,6 +6,7 @@
 pub mod binaries;
 pub mod client;
 pub mod comfy;
+pub mod contract;
 pub mod e2e;
 pub mod gateway;
 pub mod images;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mcp_protocol::client::ClientError;
+use mcp_protocol::error::{FORBIDDEN, RATE_LIMITED};
 use serde_json::{Value, json};
 use tests::client::{Client, http};
 use tests::gateway::{Gateway, Setup};
@@ -105,7 +106,7 @@ async fn a_key_allows_its_tools_alone() -> Result<()> {
     let raw = Raw::new(&gateway.mcp_url())?.header("X-API-Key", LISTER);
     let answer =
         raw.modern("tools/call", json!({"name": "cancel_job", "arguments": {"job_id": "x"}})).await?;
-    ensure!(answer.status == 403 && answer.response()?["error"]["code"] == -32003, "{answer:?}");
+    ensure!(answer.status == 403 && answer.response()?["error"]["code"] == FORBIDDEN, "{answer:?}");
     let door = lister.get("/artifacts/01900000-0000-7000-8000-000000000000").await?;
     ensure!(door.status() == 403, "the door for artifacts answers {}", door.status());
     let ended = gateway.run_cli(&["--api-key", LISTER, "generate", "x"]).await?;
@@ -116,7 +117,7 @@ async fn a_key_allows_its_tools_alone() -> Result<()> {
 fn check_limited(answer: &Answer) -> Result<()> {
     ensure!(answer.status == 429, "{answer:?}");
     let error = &answer.response()?["error"];
-    ensure!(error["code"] == -32029, "{error}");
+    ensure!(error["code"] == RATE_LIMITED, "{error}");
     let wait = error["data"]["retryAfterMs"].as_u64().context("no time to wait")?;
     ensure!((50_000..=60_000).contains(&wait), "one call in 60 s, and the wait is {wait} ms");
     let header: u64 = answer.header("retry-after").context("no Retry-After")?.parse()?;
@@ -225,7 +226,7 @@ async fn keys_are_kept_as_hashes() -> Result<()> {
     gateway.client_with_key(ALICE).await?.call("get_queue_status", json!({})).await?;
     let log = gateway.log().lines().join("\n");
     ensure!(!log.contains(ALICE), "a key is in the log");
-    let data = gateway.data();
+    let (data, _setup) = (gateway.data(), gateway.setup().clone());
     gateway.terminate().await?;
     for entry in std::fs::read_dir(data)? {
         let path = entry?.path();

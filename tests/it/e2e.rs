@@ -16,7 +16,8 @@ const AT_ONCE: usize = 4;
 async fn run(case: Case) -> Result<()> {
     let sampling = match case.pace {
         Pace::Quick => Duration::from_millis(20),
-        Pace::Slow => Duration::from_millis(1500),
+        Pace::Slow => Duration::from_millis(1200),
+        Pace::Long => Duration::from_secs(4),
     };
     let sandbox = comfy::sandbox(sampling).await?;
     let target = Target::connect(sandbox.url().as_str()).await?;

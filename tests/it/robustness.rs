@@ -51,7 +51,7 @@ async fn a_refused_prompt_is_tried_again() -> Result<()> {
 
 /// ComfyUI's plain text, as it is sent for what it can't read itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_500_text_is_an_error_with_its_words_or_is_outlived() -> Result<()> {
+async fn a_few_500_texts_are_outlived() -> Result<()> {
     let (sandbox, _gateway, client) = with_sandbox(20).await?;
     client.finish("generate_image", small("warm")).await?;
     sandbox.faults().fail_endpoint("/prompt", 1);
@@ -61,6 +61,13 @@ async fn a_500_text_is_an_error_with_its_words_or_is_outlived() -> Result<()> {
     sandbox.faults().fail_endpoint("/view", 1);
     let job = client.start("generate_image", small("after more")).await?;
     client.succeeded(&job.id).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_500_text_for_ever_is_an_error_that_says_so() -> Result<()> {
+    let (sandbox, _gateway, client) = with_sandbox(20).await?;
+    client.finish("generate_image", small("warm")).await?;
     sandbox.faults().fail_endpoint("/prompt", 1000);
     let job = client.start("generate_image", small("never")).await?;
     let failed = client.wait(&job.id).await?;
@@ -143,15 +150,38 @@ async fn a_cut_line_is_mended() -> Result<()> {
     Ok(())
 }
 
-/// ComfyUI forgets everything in the middle of a job, as a restart does: the job is begun again.
+/// ComfyUI forgets everything in the middle of a job and drops its sockets, as a restart does: it is begun again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_queue_is_a_new_attempt() -> Result<()> {
     let (sandbox, _gateway, client) = with_sandbox(800).await?;
     let job = client.start("generate_image", small("forgotten")).await?;
     client.until_sampling(&job.id).await?;
     sandbox.faults().forget();
+    sandbox.faults().drop_sockets();
     let done = client.succeeded(&job.id).await?;
     ensure!(done.attempt == 2, "attempt {}", done.attempt);
+    Ok(())
+}
+
+/// Somebody took the prompt out of ComfyUI's queue, and meant it: it isn't begun again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_that_somebody_removed_is_told() -> Result<()> {
+    let (sandbox, _gateway, client) = with_sandbox(1500).await?;
+    let running = client.start("generate_image", small("in front")).await?;
+    client.until_sampling(&running.id).await?;
+    let before = comfy::queued(sandbox.url().as_str()).await?;
+    let job = client.start("generate_image", small("removed")).await?;
+    let prompt = until("the prompt to be pending", LONG, async || {
+        Ok(comfy::queued(sandbox.url().as_str()).await?.difference(&before).next().cloned())
+    })
+    .await?;
+    let url = sandbox.url().join("queue")?;
+    tests::client::http()?.post(url).json(&json!({"delete": [prompt]})).send().await?;
+    let failed = client.wait(&job.id).await?;
+    ensure!(failed.state == JobState::Failed && failed.attempt == 1, "{failed:?}");
+    let error = failed.error.context("no error")?;
+    ensure!(error.message.contains("removed"), "{error:?}");
+    client.succeeded(&running.id).await?;
     Ok(())
 }
 
@@ -164,13 +194,13 @@ async fn a_job_is_retried_when_comfyui_died_and_is_back() -> Result<()> {
     let job = client.start("generate_image", small("dies")).await?;
     client.until_sampling(&job.id).await?;
     let dead = comfyui.kill().await?;
+    // The server itself is well: it answers, and takes further jobs for what it knew.
+    let other = client.start("generate_image", small("waits for it")).await?;
     gateway.log().wait_for("ComfyUI can't be reached", LONG).await?;
     let waiting = client.status(&job.id).await?;
     ensure!(!waiting.state.is_terminal(), "the job is given up while ComfyUI is away: {waiting:?}");
-    // The server itself is well: it answers, and takes further jobs for what it knew.
     let status = client.call("get_queue_status", json!({})).await?;
     ensure!(status.structured()?["backends"][0]["state"] == "down", "{:?}", status.structured()?);
-    let other = client.start("generate_image", small("waits for it")).await?;
 
     let _comfyui = dead.revive().await?;
     let done = client.succeeded(&job.id).await?;

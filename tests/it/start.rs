@@ -169,11 +169,11 @@ async fn a_broken_workflow_file_is_named_and_the_others_load() -> Result<()> {
     failure.expect("broken_workflow", &["torn", "JSON"])
 }
 
-/// The queue's own tables are those of the file that is named.
 #[tokio::test]
 async fn the_log_goes_to_a_file_too() -> Result<()> {
     let gateway = Setup::sandbox(0.0)?.flag("--log-file", "logs/server.log").start().await?;
-    let folder = gateway.setup().home().join("logs");
+    let setup = gateway.setup().clone();
+    let folder = setup.home().join("logs");
     gateway.terminate().await?;
     until("the log file to be written", LONG, async || {
         let mut text = String::new();

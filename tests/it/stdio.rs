@@ -11,7 +11,8 @@ use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test]
 async fn a_client_makes_a_picture_through_a_server_that_it_starts() -> Result<()> {
-    let client = Client::over_stdio(Setup::sandbox(0.1)?.command(&["stdio"])?).await?;
+    let setup = Setup::sandbox(0.1)?;
+    let client = Client::over_stdio(setup.command(&["stdio"])?).await?;
     let arguments = json!({"prompt": "a fox over a pipe", "width": 64, "height": 64, "seed": u64::MAX});
     let (reply, progress) = client.finish_with_progress("generate_image", arguments).await?;
     let job = reply.job()?;
@@ -28,7 +29,8 @@ async fn a_client_makes_a_picture_through_a_server_that_it_starts() -> Result<()
 
 #[tokio::test]
 async fn standard_output_carries_messages_alone_and_the_end_of_input_ends_it() -> Result<()> {
-    let (mut server, mut input) = Setup::sandbox(0.1)?.stdio()?;
+    let setup = Setup::sandbox(0.1)?;
+    let (mut server, mut input) = setup.stdio()?;
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -65,7 +67,8 @@ async fn standard_output_carries_messages_alone_and_the_end_of_input_ends_it() -
 
 #[tokio::test]
 async fn sigterm_ends_it_too() -> Result<()> {
-    let (mut server, mut input) = Setup::sandbox(0.0)?.stdio()?;
+    let setup = Setup::sandbox(0.0)?;
+    let (mut server, mut input) = setup.stdio()?;
     input.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").await?;
     server.stdout.wait_for("jsonrpc", LONG).await?;
     let (status, took) = server.terminate(LONG).await?;

@@ -40,8 +40,8 @@ async fn unknown_names(target: &Target) -> Result<String> {
             ["controlnet.model", controlnet],
         ),
         ("unknown_name", json!({"workflow": "text2img"}), ["workflow", "txt2img"]),
-        ("invalid_workflow", json!({"sampler": "eular"}), ["sampler", "euler"]),
-        ("invalid_workflow", json!({"scheduler": "karas"}), ["scheduler", "karras"]),
+        ("unknown_name", json!({"sampler": "eular"}), ["sampler", "euler"]),
+        ("unknown_name", json!({"scheduler": "karas"}), ["scheduler", "karras"]),
     ];
     let count = cases.len();
     for (code, change, parts) in cases {
@@ -67,7 +67,6 @@ async fn types_and_ranges(target: &Target) -> Result<String> {
         (json!({"seed": -1}), vec!["seed", "0"]),
         (json!({"batch_size": 2.5}), vec!["batch_size"]),
         (json!({"prompt": 7}), vec!["prompt", "string"]),
-        (json!({"prompt": ""}), vec!["prompt"]),
         (json!({"priority": 101}), vec!["priority", "100"]),
         (json!({"wait_seconds": -1}), vec!["wait_seconds"]),
         (json!({"loras": [{"strength": 1}]}), vec!["loras", "name"]),

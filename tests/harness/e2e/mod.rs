@@ -37,6 +37,8 @@ pub enum Pace {
     Quick,
     /// A job must be under way for a while, so that something can happen to it.
     Slow,
+    /// A job must outlast a restart of the gateway.
+    Long,
 }
 
 impl Case {
@@ -46,6 +48,10 @@ impl Case {
 
     const fn slow(name: &'static str, run: Run) -> Case {
         Case { name, pace: Pace::Slow, run }
+    }
+
+    const fn long(name: &'static str, run: Run) -> Case {
+        Case { name, pace: Pace::Long, run }
     }
 
     /// Runs it; the text is what it has to say for the table.

@@ -10,7 +10,7 @@ use super::{Case, Target};
 
 pub(super) const CASES: &[Case] = &[
     Case::slow("queue/priorities", |target| priorities(target).boxed()),
-    Case::slow("queue/max_concurrent_jobs", |target| concurrency(target).boxed()),
+    Case::quick("queue/max_concurrent_jobs", |target| concurrency(target).boxed()),
 ];
 
 /// Higher goes first, and of the same priority the older one.

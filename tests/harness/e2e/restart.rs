@@ -12,8 +12,8 @@ use crate::images;
 use crate::wait::{LONG, until};
 
 pub(super) const CASES: &[Case] = &[
-    Case::slow("restart/killed in the middle of a job", |target| killed(target).boxed()),
-    Case::slow("restart/stopped in the middle of a job", |target| stopped(target).boxed()),
+    Case::long("restart/killed in the middle of a job", |target| killed(target).boxed()),
+    Case::long("restart/stopped in the middle of a job", |target| stopped(target).boxed()),
     Case::slow("restart/the job ends meanwhile", |target| ends_meanwhile(target).boxed()),
     Case::slow("restart/queue and history are kept", |target| kept(target).boxed()),
 ];
