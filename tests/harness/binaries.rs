@@ -6,8 +6,10 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-/// The programs that are started.
-const PACKAGES: [&str; 3] = ["mcp-server", "mcp-client", "comfy-sandbox"];
+/// The programs that tests start.
+const PROGRAMS: &[&str] = &["mcp-server", "mcp-client", "comfy-sandbox"];
+/// What a benchmark starts: linking a release takes minutes.
+const BENCHED: &[&str] = &["mcp-server"];
 
 /// The path of one of the workspace's programs, of the profile that the caller was built in.
 pub fn path(name: &str) -> Result<PathBuf> {
@@ -19,22 +21,24 @@ pub fn path(name: &str) -> Result<PathBuf> {
 /// Builds what is not up to date. Without a cargo around us, what is there is taken.
 fn build() -> Result<PathBuf> {
     let folder = folder()?;
+    let release = folder.file_name().is_some_and(|profile| profile == "release");
+    let programs = if release { BENCHED } else { PROGRAMS };
     let Some(cargo) = std::env::var_os("CARGO") else {
-        return present(folder);
+        return present(folder, programs);
     };
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for package in PACKAGES {
-        command.args(["-p", package]);
+    for program in programs {
+        command.args(["-p", program]);
     }
-    if folder.file_name().is_some_and(|profile| profile == "release") {
+    if release {
         command.arg("--release");
     }
     let output = command.output().context("could not start cargo")?;
     if !output.status.success() {
         bail!("the programs can't be built:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-    present(folder)
+    present(folder, programs)
 }
 
 /// `target/PROFILE`: a test lies one folder below it, in `deps`.
@@ -45,8 +49,8 @@ fn folder() -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-fn present(folder: PathBuf) -> Result<PathBuf> {
-    let missing = PACKAGES.iter().find(|name| !Path::new(&folder).join(name).is_file());
+fn present(folder: PathBuf, programs: &[&str]) -> Result<PathBuf> {
+    let missing = programs.iter().find(|name| !Path::new(&folder).join(name).is_file());
     match missing {
         Some(name) => bail!("there is no {name} in {}; build it first", folder.display()),
         None => Ok(folder),
