@@ -70,12 +70,22 @@ pub(crate) fn overloaded(limit: usize) -> ErrorObjectOwned {
     error(OVERLOADED, format!("the server is busy with {limit} requests already; try again in a moment"))
 }
 
+pub(crate) fn owner_overloaded(limit: usize) -> ErrorObjectOwned {
+    error(
+        OVERLOADED,
+        format!("{limit} requests of yours are being worked on already; try again when one has ended"),
+    )
+}
+
 pub(crate) fn method_not_found(method: &str, era: Era) -> ErrorObjectOwned {
-    let era = match era {
-        Era::Legacy => "the 2025 revisions",
-        Era::Modern => "2026-07-28",
+    let message = match (method, era) {
+        ("initialize" | "ping", Era::Modern) => "has no place in 2026-07-28, which is stateless",
+        ("server/discover", Era::Legacy) => {
+            "is of 2026-07-28; a client of the 2025 revisions opens with `initialize`"
+        }
+        _ => "is not offered by this server",
     };
-    error(METHOD_NOT_FOUND, format!("method {} is not served in {era}", quoted(method)))
+    error(METHOD_NOT_FOUND, format!("method {} {message}", quoted(method)))
 }
 
 /// `era` is that of the request as far as it is known: a modern one is told what `server/discover` says too.

@@ -123,9 +123,9 @@ impl Connection {
 
     fn start(&mut self, request: Request) -> Result<(), ErrorObjectOwned> {
         let info = self.info(&request)?;
-        let permit = self.server.admit()?;
+        let admitted = self.server.admit(None)?;
         let id = request.id.clone();
-        let call = self.server.start(request, info, Extensions::new(), permit);
+        let call = self.server.start(request, info, Extensions::new(), admitted);
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             if running.contains_key(&id) {

@@ -7,9 +7,8 @@ use anyhow::Context as _;
 use auth::{Authenticator, RateLimiter};
 use comfy_client::{ComfyAuth, ComfyClient, ComfyConfig};
 use comfy_sandbox::{Sandbox, SandboxConfig};
-use job_queue::{Job, JobState, Observer, Queue, QueueConfig};
+use job_queue::{Job, JobFilter, JobState, Observer, Queue, QueueConfig};
 use progress::{Event, Hub, HubConfig, StateChange};
-use secrecy::SecretString;
 use storage::{ArtifactStore, LockMode, Storage, StorageConfig};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -26,6 +25,8 @@ use crate::settings::Settings;
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
 /// How many old pictures are deleted in one go.
 const PRUNED_AT_ONCE: u64 = 1000;
+/// More jobs than can be unfinished.
+const MAX_UNFINISHED: usize = 100_000;
 /// How long an attempt may take to end after a cancel or a stop; ComfyUI gets ten seconds of it to let go.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
@@ -153,11 +154,18 @@ impl App {
 }
 
 impl Running {
-    /// Stops the workers; running prompts go on in ComfyUI and are found again at the next start.
-    pub async fn stop(self) {
-        self.app.stopping.cancel();
-        if let Err(error) = self.workers.await {
+    /// Returns when the workers have ended, which they should only do after a stop.
+    pub async fn workers_ended(&mut self) {
+        if let Err(error) = (&mut self.workers).await {
             tracing::error!(%error, "the workers ended badly");
+        }
+    }
+
+    /// Stops the workers; running prompts go on in ComfyUI and are found again at the next start.
+    pub async fn stop(mut self) {
+        self.app.stopping.cancel();
+        if !self.workers.is_finished() {
+            self.workers_ended().await;
         }
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;
@@ -185,7 +193,7 @@ pub async fn open_storage(settings: &Settings, sharing: Sharing) -> anyhow::Resu
     Ok(Storage::open(&config).await?)
 }
 
-/// Deletes artifacts and records that are older than the jobs that are kept; the queue does so with its jobs.
+/// Deletes artifacts that are older than the jobs that are kept; the queue does so with its jobs.
 async fn forget_old(storage: Storage, retention: Duration, stop: CancellationToken) {
     let mut hourly = tokio::time::interval(Duration::from_hours(1));
     loop {
@@ -194,13 +202,28 @@ async fn forget_old(storage: Storage, retention: Duration, stop: CancellationTok
             _ = hourly.tick() => {}
         }
         let Ok(before) = jiff::Timestamp::now().checked_sub(retention) else { return };
-        match storage.artifacts().prune(before, PRUNED_AT_ONCE).await {
+        match prune(&storage, before).await {
             Ok(0) => {}
             Ok(artifacts) => tracing::info!(artifacts, "old pictures are deleted"),
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                tracing::warn!(error = format!("{error:#}"), "old pictures can't be deleted");
-            }
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "old pictures can't be deleted"),
+        }
+    }
+}
+
+/// A picture that a waiting job loads stays, however old it is.
+async fn prune(storage: &Storage, mut before: jiff::Timestamp) -> anyhow::Result<u64> {
+    let states = vec![JobState::Queued, JobState::Running];
+    let unfinished = JobFilter { owner: None, states, limit: MAX_UNFINISHED, before: None };
+    if let Some(oldest) = storage.jobs().list(&unfinished).await?.last() {
+        // Its inputs were stored just before it.
+        before = before.min(oldest.created_at.checked_sub(Duration::from_hours(24))?);
+    }
+    let mut deleted = 0;
+    loop {
+        let now = storage.artifacts().prune(before, PRUNED_AT_ONCE).await?;
+        deleted += now;
+        if now < PRUNED_AT_ONCE {
+            return Ok(deleted);
         }
     }
 }
@@ -229,17 +252,13 @@ fn comfy(settings: &Settings, sandbox: Option<&Sandbox>) -> anyhow::Result<Comfy
     if sandbox.is_none() {
         config.ws_url.clone_from(&settings.comfyui_ws_url);
         config.auth = settings.comfyui_token.clone().map(ComfyAuth::Bearer);
-        config.headers = settings
-            .comfyui_headers
-            .iter()
-            .map(|(name, value)| (name.clone(), SecretString::from(value.clone())))
-            .collect();
+        config.headers = settings.comfyui_headers.clone().into_iter().collect();
     }
     ComfyClient::new(&config).context("comfyui_url can't be used")
 }
 
 /// The URL without a name and a password in it.
-fn display_url(url: &str) -> String {
+pub fn display_url(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else { return String::new() };
     let _ = url.set_username("");
     let _ = url.set_password(None);

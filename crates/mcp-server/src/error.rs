@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mcp_protocol::ToolError;
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ impl ServerError {
             self,
             Self::UnknownName { .. }
                 | Self::InvalidWorkflow(_)
-                | Self::Edit(_)
+                | Self::Edit(EditError::MissingClass { .. })
                 | Self::NoModelInstalled
                 | Self::NothingInstalled { .. }
         )
@@ -197,6 +197,13 @@ impl ServerError {
         }
     }
 
+    /// The value of `WWW-Authenticate`, for a 401.
+    pub fn challenge(&self) -> Option<HeaderValue> {
+        let Self::Unauthenticated(reason) = self else { return None };
+        HeaderValue::from_str(&format!(r#"Bearer realm="comfyui-mcp-server", error_description="{reason}""#))
+            .ok()
+    }
+
     fn data(&self) -> Option<Value> {
         match self {
             Self::UnknownName { field, nearest, .. } => Some(json!({"field": field, "nearest": nearest})),
@@ -262,10 +269,8 @@ impl IntoResponse for ServerError {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
         }
-        if let Self::Unauthenticated(_) = &self {
-            response
-                .headers_mut()
-                .insert(axum::http::header::WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

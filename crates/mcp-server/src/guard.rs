@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auth::{AuthError, Principal, RateLimited};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
@@ -16,6 +16,9 @@ use mcp_protocol::{RequestInfo, SessionOwner, error};
 use crate::app::App;
 use crate::error::ServerError;
 
+/// Where MCP is spoken.
+pub const MCP_PATH: &str = "/mcp";
+
 /// An axum middleware: finds out who calls and puts it into the request's extensions, or answers 401.
 pub async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match identify(&app, request.headers()).await {
@@ -24,7 +27,31 @@ pub async fn authenticate(State(app): State<Arc<App>>, mut request: Request, nex
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
+        Err(error) if request.uri().path() == MCP_PATH => refuse_mcp(&error),
         Err(error) => error.into_response(),
+    }
+}
+
+/// The same refusal as a JSON-RPC error, which is what an MCP client can show. Some clients keep nothing of a 401 but
+/// its challenge, so the reason is there too (RFC 6750, 3).
+fn refuse_mcp(refused: &ServerError) -> Response {
+    let text = rpc_text(refused);
+    let error = match refused {
+        ServerError::Unauthenticated(_) => error::unauthenticated(text),
+        ServerError::Busy => error::error(error::OVERLOADED, text),
+        _ => error::internal(),
+    };
+    let mut response = mcp_protocol::http::refusal(&error);
+    if let Some(challenge) = refused.challenge() {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn rpc_text(refused: &ServerError) -> String {
+    match refused.remedy() {
+        Some(remedy) => format!("{refused}; {remedy}"),
+        None => refused.to_string(),
     }
 }
 
@@ -74,10 +101,7 @@ pub fn check_call(app: &App, request: &RpcRequest<'_>) -> Result<(), ErrorObject
         return Err(error::unauthenticated("the caller is not known"));
     };
     admit(app, principal, tool).map_err(|refused| {
-        let text = match refused.remedy() {
-            Some(remedy) => format!("{refused}; {remedy}"),
-            None => refused.to_string(),
-        };
+        let text = rpc_text(&refused);
         match refused {
             ServerError::RateLimited { retry_after } => {
                 error::rate_limited(text, retry_after.unwrap_or_default())

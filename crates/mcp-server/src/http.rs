@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use auth::Principal;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -27,9 +27,11 @@ pub fn router(app: &Arc<App>, server: Server) -> Router {
         allowed_hosts: allowed_hosts(app),
         ..HttpConfig::default()
     };
-    let locked = Router::new()
+    let artifacts = Router::new()
         .route("/artifacts/{id}", get(artifact))
         .with_state(Arc::clone(app))
+        .layer(from_fn_with_state(config.clone(), check_host));
+    let locked = artifacts
         .merge(mcp_protocol::http::router(server, config))
         .layer(from_fn_with_state(Arc::clone(app), guard::authenticate));
     Router::new().route("/health", get(health)).with_state(Arc::clone(app)).merge(locked)
@@ -43,6 +45,15 @@ fn allowed_hosts(app: &App) -> AllowedHosts {
         None if app.settings.is_loopback() => AllowedHosts::Loopback,
         None => AllowedHosts::Any,
     }
+}
+
+/// The check that `/mcp` makes itself.
+async fn check_host(State(config): State<HttpConfig>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if !config.admits(&parts) {
+        return (StatusCode::FORBIDDEN, "this host name or origin is not allowed").into_response();
+    }
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// Whether this server and its ComfyUI answer. Says nothing that needs a key: no URL, no names.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use mcp_server::app::display_url;
 use mcp_server::cli::{Cli, Command, ConfigCommand};
 use mcp_server::settings::{self, Loaded};
 use mcp_server::{keys, serve, telemetry};
@@ -79,7 +80,11 @@ fn report(loaded: &Loaded) -> String {
     let settings = &loaded.settings;
     format!(
         "the configuration is good ({file})\nComfyUI: {}\nlisten: {}:{}\nauthentication: {}\ndata: {}\nworkflows: {}",
-        if settings.sandbox { "the embedded sandbox" } else { settings.comfyui_url.as_str() },
+        if settings.sandbox {
+            "the embedded sandbox".to_owned()
+        } else {
+            display_url(settings.comfyui_url.as_str())
+        },
         settings.mcp_server_host,
         settings.mcp_server_port,
         if settings.enable_auth { "on" } else { "off" },

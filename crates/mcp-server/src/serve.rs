@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use auth::Principal;
+use auth::{ClientEntry, Principal};
 use axum::serve::ListenerExt as _;
 use mcp_protocol::jsonrpsee::core::middleware::RpcServiceBuilder;
 use mcp_protocol::{GuardLayer, Limits, Server, ServerInfo};
@@ -23,16 +23,17 @@ const INSTRUCTIONS: &str = "Makes and changes pictures through ComfyUI. A call t
 /// How long open connections may take to end after a stop is asked.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves over HTTP until SIGTERM or SIGINT.
+/// Serves over HTTP until SIGTERM or SIGINT; a second signal ends the process at once.
 pub async fn http(settings: Settings) -> anyhow::Result<()> {
-    // The port first: it is what fails most often, and nothing has been opened yet.
+    // First what fails most often: nothing has been opened yet, and no job taken up.
     let listener = bind(&settings).await?;
     let address = listener.local_addr().context("the listening address is not known")?;
+    let keys = read_keys(&settings)?;
     warn_if_open(&settings, address);
-    let running = App::start(settings, Sharing::Exclusive).await?;
+    let mut running = App::start(settings, Sharing::Exclusive).await?;
     let app = Arc::clone(&running.app);
     app.listens_on(format!("http://{address}"));
-    load_keys(&app)?;
+    take_over_keys(&app, keys);
     let router = http::router(&app, server(&app)?);
     tracing::info!("listening on http://{address}/mcp");
     let listener = listener.tap_io(|stream| {
@@ -41,38 +42,65 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
             tracing::debug!(%error, "TCP_NODELAY can't be set");
         }
     });
-    let stopping = app.stopping.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(app.stopping.clone().cancelled_owned());
     let mut serving = tokio::spawn(serving.into_future());
-    tokio::select! {
-        name = stop_signal() => tracing::info!("{} received, stopping", name?),
-        ended = &mut serving => ended.context("the HTTP server panicked")?.context("the HTTP server failed")?,
-    }
-    stopping.cancel();
-    if tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
+    let ended = tokio::select! {
+        name = stop_signal() => {
+            tracing::info!("{} received, stopping", name?);
+            Ok(())
+        }
+        ended = &mut serving => match ended {
+            Ok(served) => served.context("the HTTP server failed"),
+            Err(error) => Err(error).context("the HTTP server panicked"),
+        },
+        () = running.workers_ended() => Err(anyhow::anyhow!("the workers of the queue ended")),
+    };
+    exit_on_another_signal();
+    app.stopping.cancel();
+    if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
         tracing::warn!("some connections did not end in time; they are closed");
         serving.abort();
     }
     running.stop().await;
     tracing::info!("stopped");
-    Ok(())
+    ended
 }
 
 /// Serves one client over standard input and output, until the input ends or a signal comes.
 pub async fn stdio(settings: Settings) -> anyhow::Result<()> {
+    let keys = read_keys(&settings)?;
     let running = App::start(settings, Sharing::Shared).await?;
     let app = Arc::clone(&running.app);
-    load_keys(&app)?;
+    take_over_keys(&app, keys);
     let principal = stdio_principal(&app).await?;
     let server = server(&app)?.with_extension(principal);
-    tokio::select! {
-        ended = server.serve_stdio(tokio::io::stdin(), tokio::io::stdout()) => {
-            ended.context("standard input or output failed")?;
+    let serving = server.serve_stdio(tokio::io::stdin(), tokio::io::stdout());
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended.context("standard input or output failed"),
+        name = stop_signal() => {
+            // Before the calls are dropped: a job whose call ends because the server stops is not abandoned.
+            app.stopping.cancel();
+            tracing::info!("{} received, stopping", name?);
+            Ok(())
         }
-        name = stop_signal() => tracing::info!("{} received, stopping", name?),
-    }
+    };
+    exit_on_another_signal();
     running.stop().await;
-    Ok(())
+    ended
+}
+
+/// Whoever doesn't want to wait sends the signal again.
+fn exit_on_another_signal() {
+    tokio::spawn(async {
+        if let Ok(name) = stop_signal().await {
+            tracing::warn!(
+                "{name} received again; the process ends now, and running jobs are found again at the start"
+            );
+            std::process::exit(130);
+        }
+    });
 }
 
 /// The MCP server with all tools, behind the guard.
@@ -116,31 +144,43 @@ fn warn_if_open(settings: &Settings, address: SocketAddr) {
     }
 }
 
-/// Takes over the keys of the file. Hashing them takes its time, and the server answers meanwhile.
-fn load_keys(app: &Arc<App>) -> anyhow::Result<()> {
+/// The clients of the file. A file that is not there has none, so that deleting it takes its keys away.
+fn read_keys(settings: &Settings) -> anyhow::Result<Vec<ClientEntry>> {
+    let path = &settings.auth_config_path;
+    if !settings.enable_auth {
+        return Ok(Vec::new());
+    }
+    if path.exists() {
+        return Ok(auth::config_file::read(path)?);
+    }
+    if *path != Settings::default().auth_config_path {
+        bail!("auth_config_path names {}, which does not exist", path.display());
+    }
+    tracing::info!("there is no {}; keys made with `mcp-server keys create` are good", path.display());
+    Ok(Vec::new())
+}
+
+/// Hashing the keys takes its time, and the server answers meanwhile.
+fn take_over_keys(app: &Arc<App>, entries: Vec<ClientEntry>) {
     if !app.settings.enable_auth {
-        return Ok(());
+        return;
     }
-    let path = &app.settings.auth_config_path;
-    if !path.exists() {
-        tracing::warn!(
-            "there is no {}; only keys made with `mcp-server keys create` are good",
-            path.display()
-        );
-        return Ok(());
-    }
-    let entries = auth::config_file::read(path)?;
     let loading = app.authenticator.load_config(entries, jiff::Timestamp::now());
+    let stopping = app.stopping.clone();
     tokio::spawn(async move {
         match loading.await {
             Ok(keys) => tracing::info!(keys, "the keys of the file are loaded"),
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::error!(error = format!("{error:#}"), "the keys of the file can't be taken over");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the keys of the file can't be taken over; stopping"
+                );
+                // Keys that were taken out of the file would be good on.
+                stopping.cancel();
             }
         }
     });
-    Ok(())
 }
 
 /// On stdio the key comes from the environment: whoever starts the process is its only client.

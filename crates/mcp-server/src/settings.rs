@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Config, Environment, File, Map};
+use config::{Config, File, Map};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,8 @@ pub struct Settings {
     #[schemars(with = "Option<String>")]
     pub comfyui_token: Option<SecretString>,
     /// Headers sent to ComfyUI with every request.
-    pub comfyui_headers: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub comfyui_headers: BTreeMap<String, SecretString>,
     /// The address to listen on.
     pub mcp_server_host: String,
     /// The port to listen on; 0 takes a free one.
@@ -196,7 +197,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, SettingsError> {
         builder = builder.add_source(File::from(path.as_path()));
     }
     let known = known_keys();
-    builder = builder.add_source(environment(&known, &sources.environment));
+    builder = builder.add_source(environment(&known, &sources.environment)?);
     for (key, value) in &sources.overrides {
         builder = builder.set_override(*key, value.as_str()).map_err(unreadable)?;
     }
@@ -220,18 +221,31 @@ fn locate(sources: &Sources) -> Result<Option<PathBuf>, SettingsError> {
     }
 }
 
-/// Only known keys are taken from the environment: it holds much that is not ours.
-fn environment(known: &[String], variables: &BTreeMap<String, String>) -> Environment {
-    let ours: Map<String, String> = known
-        .iter()
-        .filter_map(|key| variables.get(&key.to_uppercase()).map(|value| (key.to_uppercase(), value.clone())))
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
-    Environment::default()
-        .try_parsing(true)
-        .list_separator(",")
-        .with_list_parse_key("allowed_origins")
-        .source(Some(ours))
+/// Only known keys are taken from the environment: it holds much that is not ours. A value is text and is read as what
+/// its key wants; a list is separated by commas, a table is JSON.
+fn environment(known: &[String], variables: &BTreeMap<String, String>) -> Result<Config, SettingsError> {
+    let mut builder = Config::builder();
+    for key in known {
+        let Some(value) = variables.get(&key.to_uppercase()).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        builder = match key.as_str() {
+            "allowed_origins" => {
+                let list: Vec<_> = value.split(',').map(|item| item.trim().to_owned()).collect();
+                builder.set_override(key, list)
+            }
+            "comfyui_headers" => {
+                let table: BTreeMap<String, String> = serde_json::from_str(value).map_err(|error| {
+                    let problem = format!("expected a JSON object of texts in COMFYUI_HEADERS: {error}");
+                    SettingsError::Invalid { key: "comfyui_headers", problem }
+                })?;
+                builder.set_override(key, config::Value::from(Map::from_iter(table)))
+            }
+            _ => builder.set_override(key, value.as_str()),
+        }
+        .map_err(unreadable)?;
+    }
+    builder.build().map_err(unreadable)
 }
 
 fn known_keys() -> Vec<String> {

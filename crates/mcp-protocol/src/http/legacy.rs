@@ -41,9 +41,9 @@ impl Endpoint {
             .map_err(|message| Refusal::bad_request(Some(&id), error::error(INVALID_PARAMS, message)))?;
         let session = new_session(&parts, params, Timestamp::now());
         let envelope = self.envelope(&parts, &id, Era::Legacy)?;
-        let permit = self.admit(&id)?;
+        let admitted = self.admit(&parts, &id)?;
         let info = legacy_info(&request, head, &session);
-        let call = self.server.start(request, info, parts.extensions, permit);
+        let call = self.server.start(request, info, parts.extensions, admitted);
         let answer = call.answer.await;
         if answer.is_err() {
             let status = answer.as_ref().err().map(|error| error::http_status(Era::Legacy, error.code()));
@@ -72,9 +72,9 @@ impl Endpoint {
         let id = request.id.clone();
         let session = self.session(&parts, Some(&id)).await?;
         let envelope = self.envelope(&parts, &id, Era::Legacy)?;
-        let permit = self.admit(&id)?;
+        let admitted = self.admit(&parts, &id)?;
         let info = legacy_info(&request, head, &session);
-        let call = self.server.start(request, info, parts.extensions, permit);
+        let call = self.server.start(request, info, parts.extensions, admitted);
         let place = Place::take(&self.running, (session.id, id.clone()), &call).ok_or_else(|| {
             Refusal::bad_request(
                 Some(&id),

@@ -13,11 +13,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
+use axum::routing::any;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jsonrpsee::types::ErrorObjectOwned;
 
 pub(crate) use headers::ParamHeader;
 
@@ -73,7 +74,24 @@ impl Default for HttpConfig {
 pub fn router(server: Server, config: HttpConfig) -> Router {
     let path = config.path.clone();
     let endpoint = Arc::new(Endpoint { server, config, running: legacy::Running::default() });
-    Router::new().route(&path, MethodRouter::new().fallback(handle)).with_state(endpoint)
+    Router::new().route(&path, any(handle)).with_state(endpoint)
+}
+
+impl HttpConfig {
+    /// Whether `Host` and `Origin` of a request are allowed. The endpoint asks this itself; it is for routes beside it.
+    pub fn admits(&self, parts: &Parts) -> bool {
+        access::check(self, parts).is_ok()
+    }
+}
+
+/// What a middleware in front of the endpoint answers in its place, in a form that clients can show: a JSON-RPC error
+/// with the HTTP status of its code. The request's id isn't known there, so it is null (JSON-RPC 2.0, 5).
+pub fn refusal(error: &ErrorObjectOwned) -> Response {
+    let status = error::http_status(Era::Legacy, error.code());
+    let body = serde_json::json!({"jsonrpc": "2.0", "id": null, "error": error});
+    let mut response = (status, axum::Json(body)).into_response();
+    reply::set_retry_after(response.headers_mut(), status, error);
+    response
 }
 
 struct Endpoint {

@@ -11,7 +11,7 @@ use super::headers::{self, Accept};
 use super::reply::{Envelope, Refusal, Source, reply};
 use crate::context::RequestInfo;
 use crate::error::{self, INVALID_REQUEST};
-use crate::server::Head;
+use crate::server::{Admitted, Head};
 use crate::wire::{CallToolParams, Era, Request, RequestId};
 
 impl Endpoint {
@@ -25,8 +25,8 @@ impl Endpoint {
             .check(&parts, &request, head)
             .map_err(|error| Refusal::bad_request(Some(&request.id), error))?;
         let envelope = self.envelope(&parts, &request.id, Era::Modern)?;
-        let permit = self.admit(&request.id)?;
-        let call = self.server.start(request, info, parts.extensions, permit);
+        let admitted = self.admit(&parts, &request.id)?;
+        let call = self.server.start(request, info, parts.extensions, admitted);
         Ok(reply(Source::Inside(Box::new(call)), envelope).await)
     }
 
@@ -50,9 +50,9 @@ impl Endpoint {
         Ok(Envelope { id: id.clone(), era, accept, keep_alive: self.config.keep_alive })
     }
 
-    pub(super) fn admit(&self, id: &RequestId) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
+    pub(super) fn admit(&self, parts: &Parts, id: &RequestId) -> Result<Admitted, Refusal> {
         let busy = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(id.clone()), error);
-        self.server.admit().map_err(busy)
+        self.server.admit(parts.extensions.get()).map_err(busy)
     }
 }
 

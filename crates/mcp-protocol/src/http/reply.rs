@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -114,12 +114,17 @@ pub(super) fn json(status: StatusCode, id: Option<&RequestId>, answer: &Answer) 
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Err(error) = answer
-        && let Some(seconds) = retry_after(error, status)
-    {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    if let Err(error) = answer {
+        set_retry_after(headers, status, error);
     }
     reply
+}
+
+/// `Retry-After`, where waiting helps.
+pub(super) fn set_retry_after(headers: &mut HeaderMap, status: StatusCode, error: &ErrorObjectOwned) {
+    if let Some(seconds) = retry_after(error, status) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
 }
 
 /// In whole seconds, rounded up: a client that waits so long isn't refused for it.

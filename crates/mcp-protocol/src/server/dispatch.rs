@@ -12,10 +12,10 @@ use jsonrpsee::types::{ErrorObjectOwned, Id, Request as RpcRequest};
 use jsonrpsee::{ConnectionId, Extensions, MethodResponse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::Answer;
+use super::admission::Admitted;
 use super::methods::MethodTables;
 use crate::context::RequestInfo;
 use crate::error;
@@ -87,7 +87,7 @@ where
 pub(crate) async fn run(
     call: BoxFuture<'static, MethodResponse>,
     cancelled: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _admitted: Admitted,
 ) -> Answer {
     let guard = cancelled.drop_guard();
     let response = AssertUnwindSafe(call).catch_unwind().await;

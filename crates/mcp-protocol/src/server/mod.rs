@@ -1,5 +1,6 @@
 //! The server: its tools, its layers and its limits, whatever the transport.
 
+mod admission;
 mod dispatch;
 mod drive;
 mod head;
@@ -16,7 +17,6 @@ use jsonrpsee::core::middleware::{RpcServiceBuilder, RpcServiceT};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Map;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::layer::Layer;
 use tower::layer::util::Identity;
 
@@ -26,11 +26,12 @@ pub(crate) use head::Head;
 pub(crate) use methods::negotiated;
 
 use crate::context::{Channel, RequestInfo};
-use crate::error;
 use crate::http::ParamHeader;
-use crate::session::{MemorySessionStore, SessionLimits, SessionStore};
+use crate::session::{MemorySessionStore, SessionLimits, SessionOwner, SessionStore};
 use crate::tool::{DynTool, Tool, Typed};
 use crate::wire::{CacheScope, Implementation, Request, ServerCapabilities, ToolDescription};
+use admission::Admission;
+pub(crate) use admission::Admitted;
 use dispatch::ErasedService;
 use table::ToolTable;
 
@@ -53,6 +54,8 @@ pub struct Limits {
     /// Requests worked on at once, over all connections of this server; above it they get
     /// [`error::OVERLOADED`].
     pub max_in_flight: usize,
+    /// The same for the requests of one [`crate::SessionOwner`].
+    pub max_in_flight_per_owner: usize,
     /// Of one message from a client, in bytes.
     pub max_message_bytes: usize,
     /// Of one answer, in bytes.
@@ -116,7 +119,7 @@ struct Inner {
     service: Box<dyn ErasedService>,
     sessions: Arc<dyn SessionStore>,
     limits: Limits,
-    in_flight: Arc<Semaphore>,
+    admission: Arc<Admission>,
     core: Arc<Core>,
 }
 
@@ -176,9 +179,8 @@ impl Server {
     }
 
     /// A place among the requests worked on at once.
-    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ErrorObjectOwned> {
-        let permit = Arc::clone(&self.inner.in_flight).try_acquire_owned();
-        permit.map_err(|_| error::overloaded(self.inner.limits.max_in_flight))
+    pub(crate) fn admit(&self, owner: Option<&SessionOwner>) -> Result<Admitted, ErrorObjectOwned> {
+        self.inner.admission.admit(owner.map(|owner| owner.0.as_str()))
     }
 
     /// Prepares a request; it runs when its answer is polled. `extensions` come on top of the server's own.
@@ -187,14 +189,15 @@ impl Server {
         request: Request,
         info: RequestInfo,
         extensions: Extensions,
-        permit: OwnedSemaphorePermit,
+        admitted: Admitted,
     ) -> Call {
         let channel = Arc::new(Channel::default());
         let mut all = self.extensions.clone();
         all.extend(extensions);
         all.insert(Arc::new(info));
         all.insert(Arc::clone(&channel));
-        let answer = dispatch::run(self.inner.service.call(request, all), channel.cancelled.clone(), permit);
+        let answer =
+            dispatch::run(self.inner.service.call(request, all), channel.cancelled.clone(), admitted);
         Call { answer: Box::pin(answer), channel, done: None }
     }
 }
@@ -265,7 +268,7 @@ impl<L> ServerBuilder<L> {
         let inner = Inner {
             service: Box::new(self.layers.service(dispatch)),
             sessions: self.sessions,
-            in_flight: Arc::new(Semaphore::new(self.limits.max_in_flight)),
+            admission: Admission::new(self.limits.max_in_flight, self.limits.max_in_flight_per_owner),
             limits: self.limits,
             core,
         };
@@ -277,7 +280,8 @@ impl Default for Limits {
     fn default() -> Self {
         const MIB: usize = 1024 * 1024;
         Limits {
-            max_in_flight: 256,
+            max_in_flight: 512,
+            max_in_flight_per_owner: 128,
             max_message_bytes: 32 * MIB,
             max_response_bytes: 64 * MIB,
             page_size: 200,

@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use comfy_client::{ComfyClient, ComfyError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use workflow_analyzer::ObjectInfo;
 
 /// How long a caller waits for the first contact with a backend after a start.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
-/// For how long a backend's list of nodes and models is taken as current.
+/// An older list of nodes and models is still used, and asked anew beside.
 const FRESH: Duration = Duration::from_secs(30);
+/// A list that is younger than this is not asked anew, whoever misses a name in it.
+const JUST_ASKED: Duration = Duration::from_secs(2);
 
 /// What a backend has: node classes and, in their choices, model files.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct Backend {
     pub client: ComfyClient,
     state: watch::Sender<State>,
     check_now: Notify,
+    refresh_soon: Notify,
+    refreshing: Mutex<()>,
     running: AtomicUsize,
 }
 
@@ -78,6 +82,8 @@ impl Backend {
             client,
             state: watch::Sender::new(state),
             check_now: Notify::new(),
+            refresh_soon: Notify::new(),
+            refreshing: Mutex::new(()),
             running: AtomicUsize::new(0),
         })
     }
@@ -92,27 +98,27 @@ impl Backend {
         self.check_now.notify_one();
     }
 
-    /// What is installed, at most half a minute old while it can be reached, else as it was last seen.
+    /// What is installed, as it was last seen. Waits only where nothing was seen yet.
     async fn installed(&self) -> Result<Arc<Installed>, Unavailable> {
+        let known = self.state.borrow().installed.clone();
+        if let Some(installed) = known {
+            if installed.asked_at.elapsed() > FRESH {
+                self.refresh_soon.notify_one();
+            }
+            return Ok(installed);
+        }
         let mut state = self.state.subscribe();
+        let contact = state.wait_for(|state| !matches!(state.health, Health::Connecting));
         let known =
-            timeout(FIRST_CONTACT, state.wait_for(|state| !matches!(state.health, Health::Connecting)))
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .map(|state| state.clone());
+            timeout(FIRST_CONTACT, contact).await.ok().and_then(Result::ok).map(|state| state.clone());
         match known {
-            Some(State { health: Health::Up { .. }, installed }) => match installed {
-                Some(installed) if installed.asked_at.elapsed() < FRESH => Ok(installed),
-                _ => self.installed_now().await,
-            },
             Some(State { installed: Some(installed), .. }) => Ok(installed),
             Some(State { health: Health::Down { reason }, .. }) => Err(self.unavailable(reason)),
             _ => Err(self.unavailable("it has not answered yet".into())),
         }
     }
 
-    /// The same, asked anew; as it was last seen when the backend doesn't answer.
+    /// The same, asked anew unless that has just been done; as it was last seen when the backend doesn't answer.
     async fn installed_now(&self) -> Result<Arc<Installed>, Unavailable> {
         let error = match self.refresh().await {
             Ok(installed) => return Ok(installed),
@@ -123,7 +129,13 @@ impl Backend {
         last.ok_or_else(|| self.unavailable(describe(&error)))
     }
 
+    /// One question at a time; whoever waited for it takes its answer.
     async fn refresh(&self) -> Result<Arc<Installed>, ComfyError> {
+        let _one = self.refreshing.lock().await;
+        let known = self.state.borrow().installed.clone();
+        if let Some(installed) = known.filter(|installed| installed.asked_at.elapsed() < JUST_ASKED) {
+            return Ok(installed);
+        }
         let info = self.client.object_info().await?;
         let installed = Arc::new(Installed { info, asked_at: Instant::now() });
         self.state.send_modify(|state| state.installed = Some(Arc::clone(&installed)));

@@ -24,14 +24,20 @@ pub(super) async fn watch(backend: Arc<Backend>, stop: CancellationToken) {
             }
             Err(reason) => {
                 report_down(&backend, reason);
+                let now = wait;
                 wait = (wait * 2).min(MAX_WAIT);
-                wait
+                now
             }
         };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(next) => {}
             () = backend.check_now.notified() => {}
+            () = backend.refresh_soon.notified() => {
+                if let Err(error) = backend.refresh().await {
+                    tracing::debug!(reason = describe(&error), "the list of nodes can't be asked anew");
+                }
+            }
         }
     }
 }

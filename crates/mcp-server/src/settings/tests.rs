@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use secrecy::ExposeSecret as _;
+
 use super::{Settings, SettingsError, Sources, json_schema, load};
 
 fn with_file(name: &str, text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
@@ -71,6 +73,18 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn text_in_the_environment_stays_text() {
+    let variables =
+        [("COMFYUI_TOKEN", "007"), ("DATA_DIR", "0123"), ("COMFYUI_HEADERS", r#"{"X-Number": "1e5"}"#)];
+    let settings = with_file("config.toml", "", &variables).unwrap();
+    assert_eq!(settings.comfyui_token.unwrap().expose_secret(), "007");
+    assert_eq!(settings.data_dir.to_str(), Some("0123"));
+    assert_eq!(settings.comfyui_headers["X-Number"].expose_secret(), "1e5");
+    let error = with_file("config.toml", "", &[("COMFYUI_HEADERS", "nonsense")]).unwrap_err();
+    assert!(error.contains("comfyui_headers"), "{error}");
+}
+
+#[test]
 fn a_token_is_not_shown() {
     let settings = with_file("config.toml", "comfyui_token = \"hush\"", &[]).unwrap();
     assert!(!format!("{settings:?}").contains("hush"));
@@ -93,5 +107,5 @@ fn the_example_has_every_key_with_its_default() {
 fn the_published_schema_is_the_present_one() {
     let published = include_str!("../../../../docs/configuration.schema.json");
     let published: serde_json::Value = serde_json::from_str(published).unwrap();
-    assert_eq!(published, json_schema(), "run `mcp-server config schema > docs/configuration.schema.json`");
+    assert!(published == json_schema(), "run `mcp-server config schema > docs/configuration.schema.json`");
 }
