@@ -11,7 +11,6 @@ use axum::serve::ListenerExt as _;
 use mcp_protocol::jsonrpsee::core::middleware::RpcServiceBuilder;
 use mcp_protocol::{GuardLayer, Limits, Server, ServerInfo};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Sharing};
 use crate::settings::Settings;
@@ -193,11 +192,19 @@ async fn stdio_principal(app: &App) -> anyhow::Result<Arc<Principal>> {
     guard::verify(app, &key).await.context("the key in MCP_API_KEY is refused")
 }
 
+#[cfg(unix)]
 async fn stop_signal() -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be waited for")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be waited for")?;
     Ok(tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     })
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> anyhow::Result<&'static str> {
+    tokio::signal::ctrl_c().await.context("Ctrl-C can't be waited for")?;
+    Ok("Ctrl-C")
 }
