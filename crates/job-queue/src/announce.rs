@@ -23,7 +23,8 @@ struct Known {
     waiters: HashMap<JobId, Waiters>,
 }
 
-/// How far in its life a job is: a claim raises the fence, and within one fence it runs before it is queued or ends.
+/// How far in its life a job is: a claim raises the fence, and within one fence it runs before it is queued or ends,
+/// and a cancel is asked for once.
 type Step = (u64, u8);
 
 struct Waiters {
@@ -95,8 +96,9 @@ fn step(job: &Job) -> Step {
     let phase = match job.state {
         JobState::Running if !job.cancel_requested => 0,
         JobState::Running => 1,
-        JobState::Queued => 2,
-        JobState::Succeeded | JobState::Failed | JobState::Cancelled => 3,
+        JobState::Queued if !job.cancel_requested => 2,
+        JobState::Queued => 3,
+        JobState::Succeeded | JobState::Failed | JobState::Cancelled => 4,
     };
     (job.fence, phase)
 }

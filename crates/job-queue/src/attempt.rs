@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cancel::{Cancel, CancelReason};
 use crate::execution::{ExecuteError, Execution, Executor};
 use crate::model::{INTERNAL_ERROR, Job, JobError, JobState, Lease, Outcome};
 use crate::queue::{self, Inner};
@@ -25,17 +26,14 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 pub(crate) struct Claimed {
     pub(crate) job: Job,
     pub(crate) lease: Lease,
-    /// A user cancels the job.
-    pub(crate) cancelled: CancellationToken,
+    pub(crate) cancel: Cancel,
 }
 
 /// Why an attempt was asked to end; a later one outweighs those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ask {
     Stop,
-    Deadline,
-    Cancel,
-    LeaseLost,
+    End(CancelReason),
 }
 
 /// How the executor came to its end.
@@ -52,24 +50,18 @@ pub(crate) async fn run(
     claimed: Claimed,
     stop: CancellationToken,
 ) {
-    let Claimed { job, lease, cancelled } = claimed;
+    let Claimed { job, lease, cancel } = claimed;
     let facts = Facts { max_attempts: job.max_attempts, attempt: job.attempt, deadline: job.deadline };
     let execution = Execution {
         store: Arc::clone(&inner.store),
         lease: lease.clone(),
         attempt: job.attempt,
-        cancelled: cancelled.child_token(),
+        cancel: cancel.clone(),
         stopping: stop.child_token(),
     };
-    let mut attempt = Attempt {
-        end: execution.cancelled.clone(),
-        asked: None,
-        grace: Box::pin(tokio::time::sleep(FAR)),
-        inner,
-        lease,
-    };
+    let mut attempt = Attempt { cancel, asked: None, grace: Box::pin(tokio::time::sleep(FAR)), inner, lease };
     let task = tokio::spawn(async move { executor.execute(job, execution).await });
-    let end = attempt.follow(AbortOnDropHandle::new(task), &facts, &cancelled, &stop).await;
+    let end = attempt.follow(AbortOnDropHandle::new(task), &facts, &stop).await;
     if let Some(outcome) = attempt.outcome(end, &facts) {
         attempt.complete(outcome).await;
     }
@@ -86,8 +78,8 @@ struct Facts {
 struct Attempt {
     inner: Arc<Inner>,
     lease: Lease,
-    /// Tells the executor to end.
-    end: CancellationToken,
+    /// Tells the executor to end; others may, too.
+    cancel: Cancel,
     asked: Option<Ask>,
     /// Runs once the executor was asked to end.
     grace: Pin<Box<Sleep>>,
@@ -98,7 +90,6 @@ impl Attempt {
         &mut self,
         mut task: AbortOnDropHandle<Result<Value, ExecuteError>>,
         facts: &Facts,
-        cancelled: &CancellationToken,
         stop: &CancellationToken,
     ) -> End {
         let every = (self.inner.config.lease / 3).max(Duration::from_millis(1));
@@ -107,24 +98,28 @@ impl Attempt {
         let left = facts.deadline.map(|deadline| deadline.duration_since(self.inner.now()));
         let left = left.map_or(FAR, |left| Duration::try_from(left).unwrap_or_default().min(FAR));
         let mut deadline = Box::pin(tokio::time::sleep(left));
+        let cancel = self.cancel.clone();
         loop {
             let before = self.asked;
             tokio::select! {
                 biased;
                 end = &mut task => {
                     // The executor may have been quicker to hear of it.
-                    if cancelled.is_cancelled() {
-                        self.asked = self.asked.max(Some(Ask::Cancel));
-                    } else if stop.is_cancelled() {
-                        self.asked = self.asked.max(Some(Ask::Stop));
-                    }
+                    let stopped = stop.is_cancelled().then_some(Ask::Stop);
+                    self.asked = self.asked.max(stopped).max(cancel.reason().map(Ask::End));
                     return self.ended(end);
                 }
-                () = cancelled.cancelled(), if before < Some(Ask::Cancel) => self.ask(Ask::Cancel),
-                () = &mut deadline, if before < Some(Ask::Deadline) => self.ask(Ask::Deadline),
+                () = cancel.token().cancelled(), if before <= Some(Ask::Stop) => {
+                    self.ask(Ask::End(cancel.reason().unwrap_or(CancelReason::User)));
+                }
+                () = &mut deadline, if before <= Some(Ask::Stop) => self.ask(Ask::End(CancelReason::Deadline)),
                 () = stop.cancelled(), if before.is_none() => self.ask(Ask::Stop),
-                () = &mut self.grace, if before.is_some() => return End::Dropped,
-                _ = beats.tick(), if before < Some(Ask::LeaseLost) => self.beat(every).await,
+                () = &mut self.grace, if before.is_some() => {
+                    tracing::warn!(job.id = %self.lease.job_id, asked = ?before, "an attempt didn't end in time and is dropped");
+                    self.asked = self.asked.max(cancel.reason().map(Ask::End));
+                    return End::Dropped;
+                }
+                _ = beats.tick(), if before < Some(Ask::End(CancelReason::LeaseLost)) => self.beat(every).await,
             }
         }
     }
@@ -147,8 +142,8 @@ impl Attempt {
             self.grace.as_mut().reset(Instant::now() + self.inner.config.grace);
         }
         self.asked = self.asked.max(Some(ask));
-        if ask > Ask::Stop {
-            self.end.cancel();
+        if let Ask::End(reason) = ask {
+            self.cancel.ask(reason);
         }
     }
 
@@ -158,11 +153,11 @@ impl Attempt {
         match tokio::time::timeout(at_most, beat).await {
             Ok(Ok(beat)) => {
                 self.lease = beat.lease;
-                if beat.cancel_requested && self.asked < Some(Ask::Cancel) {
-                    self.ask(Ask::Cancel);
+                if beat.cancel_requested && self.asked < Some(Ask::End(CancelReason::User)) {
+                    self.ask(Ask::End(CancelReason::User));
                 }
             }
-            Ok(Err(StoreError::LeaseLost)) => self.ask(Ask::LeaseLost),
+            Ok(Err(StoreError::LeaseLost)) => self.ask(Ask::End(CancelReason::LeaseLost)),
             Ok(Err(error)) => {
                 tracing::warn!(job.id = %self.lease.job_id, error = &error as &dyn Error, "no heartbeat");
             }
@@ -173,7 +168,7 @@ impl Attempt {
     /// What to write; nothing when the job is another worker's.
     fn outcome(&self, end: End, facts: &Facts) -> Option<Outcome> {
         let error = match end {
-            _ if self.asked == Some(Ask::LeaseLost) => return None,
+            _ if self.asked == Some(Ask::End(CancelReason::LeaseLost)) => return None,
             End::Returned(Ok(result)) => return Some(Outcome::Succeeded(result)),
             End::Panicked => return Some(Outcome::Failed(internal_error())),
             End::Returned(Err(error)) => error,
@@ -182,8 +177,8 @@ impl Attempt {
         };
         Some(match (self.asked, error) {
             // Whatever it says now, it says because it was asked to end.
-            (Some(Ask::Deadline), _) => Outcome::Failed(JobError::deadline_exceeded()),
-            (Some(Ask::Cancel), _) | (_, ExecuteError::Cancelled) => Outcome::Cancelled,
+            (Some(Ask::End(CancelReason::Deadline)), _) => Outcome::Failed(JobError::deadline_exceeded()),
+            (Some(Ask::End(_)), _) | (_, ExecuteError::Cancelled) => Outcome::Cancelled,
             (Some(Ask::Stop), ExecuteError::Interrupted) => Outcome::Released,
             (_, ExecuteError::Interrupted) => self.again(interrupted(), facts),
             (_, ExecuteError::Failed(error)) if error.retryable => self.again(error, facts),
@@ -218,7 +213,7 @@ impl Attempt {
                     {
                         self.inner.took(duration);
                     }
-                    tracing::info!(job.id = %job_id, job.state = %job.state, job.attempt, "an attempt ended");
+                    tracing::debug!(job.id = %job_id, job.state = %job.state, job.attempt, "an attempt ended");
                     return self.inner.announcer.announce(&job);
                 }
                 Err(StoreError::LeaseLost) => {

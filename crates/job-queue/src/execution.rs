@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::cancel::{Cancel, CancelReason};
 use crate::model::{Job, JobError, Lease};
 use crate::store::{JobStore, StoreError};
 
@@ -39,7 +40,7 @@ pub struct Execution {
     pub(crate) store: Arc<dyn JobStore>,
     pub(crate) lease: Lease,
     pub(crate) attempt: u32,
-    pub(crate) cancelled: CancellationToken,
+    pub(crate) cancel: Cancel,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -49,14 +50,21 @@ impl Execution {
     pub async fn checkpoint(&self, value: Value) -> Result<(), StoreError> {
         let stored = self.store.checkpoint(&self.lease, value).await;
         if matches!(stored, Err(StoreError::LeaseLost)) {
-            self.cancelled.cancel();
+            self.cancel.ask(CancelReason::LeaseLost);
         }
         stored
     }
 
-    /// Cancelled when the attempt must end: on a user's request, at the deadline, or when the lease is lost.
+    /// Cancelled when the attempt must end: on a user's request, at the deadline, or when the lease is lost. From the
+    /// beginning, when the job was cancelled after an earlier attempt: then the work that its checkpoint names is to
+    /// be ended, and none to be begun.
     pub fn cancelled(&self) -> &CancellationToken {
-        &self.cancelled
+        self.cancel.token()
+    }
+
+    /// Why [`Execution::cancelled`] is cancelled, once it is.
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.cancel.reason()
     }
 
     /// Cancelled when the server stops: end with [`ExecuteError::Interrupted`], or soon with a result.
@@ -64,7 +72,7 @@ impl Execution {
         &self.stopping
     }
 
-    /// Number of this attempt, from 1.
+    /// Number of this attempt, from 1; that of the latest one, which may be 0, when the job only has to be cancelled.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }

@@ -40,6 +40,7 @@
 
 mod announce;
 mod attempt;
+mod cancel;
 mod check;
 mod config;
 #[cfg(any(test, feature = "contract"))]
@@ -52,8 +53,10 @@ mod running;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod transition;
 mod worker;
 
+pub use cancel::CancelReason;
 pub use config::{Backoff, QueueConfig};
 pub use execution::{ExecuteError, Execution, Executor, NoObserver, Observer};
 pub use memory::MemoryStore;

@@ -5,14 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::model::{
-    Counts, Enqueued, Heartbeat, Job, JobError, JobFilter, JobId, JobState, Lease, NewJob, Outcome,
-};
+use crate::model::{Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobState, Lease, NewJob, Outcome};
 use crate::store::{JobStore, StoreError};
+use crate::transition;
 
 /// Keeps jobs in memory until they are pruned. One process; nothing survives it.
 #[derive(Default)]
@@ -50,7 +49,7 @@ impl JobStore for MemoryStore {
         {
             return Ok(Enqueued::Existing(job.clone()));
         }
-        let job = queued_job(new, now);
+        let job = transition::queued(new, now);
         if let Some(key) = &job.idempotency_key {
             kept.keys.insert((job.owner.clone(), key.clone()), job.id.clone());
         }
@@ -88,23 +87,17 @@ impl JobStore for MemoryStore {
         let mut kept = self.lock();
         let Some(id) = kept.next_to_claim(now) else { return Ok(None) };
         let Some(job) = kept.jobs.get_mut(&id) else { return Ok(None) };
-        let expires_at = after(now, lease);
-        job.state = JobState::Running;
-        job.attempt += 1;
-        job.fence += 1;
-        job.started_at = Some(now);
-        job.lease_expires_at = Some(expires_at);
+        let lease = transition::start(job, worker, lease, now);
         let job = job.clone();
         kept.last_start.insert(job.owner.clone(), now);
         kept.queued.remove(&id);
-        kept.running.insert(id.clone());
+        kept.running.insert(id);
         let more = !kept.queued.is_empty();
         drop(kept);
         if more {
             // One kept wake-up may stand for many jobs, and this worker may have no place for another.
             self.work.notify_one();
         }
-        let lease = Lease { job_id: id, worker: worker.to_owned(), fence: job.fence, expires_at };
         Ok(Some((job, lease)))
     }
 
@@ -116,7 +109,7 @@ impl JobStore for MemoryStore {
     ) -> Result<Heartbeat, StoreError> {
         let mut kept = self.lock();
         let job = kept.held(lease)?;
-        let expires_at = after(now, extend);
+        let expires_at = transition::expiry(now, extend);
         job.lease_expires_at = Some(expires_at);
         Ok(Heartbeat { lease: Lease { expires_at, ..lease.clone() }, cancel_requested: job.cancel_requested })
     }
@@ -129,7 +122,7 @@ impl JobStore for MemoryStore {
     async fn complete(&self, lease: &Lease, outcome: Outcome, now: Timestamp) -> Result<Job, StoreError> {
         let mut kept = self.lock();
         let job = kept.held(lease)?;
-        apply(job, outcome, now);
+        transition::complete(job, outcome, now);
         let job = job.clone();
         kept.moved(&job);
         drop(kept);
@@ -142,13 +135,13 @@ impl JobStore for MemoryStore {
     async fn request_cancel(&self, id: &JobId, now: Timestamp) -> Result<Option<Job>, StoreError> {
         let mut kept = self.lock();
         let Some(job) = kept.jobs.get_mut(id) else { return Ok(None) };
-        match job.state {
-            JobState::Queued => end(job, JobState::Cancelled, now),
-            JobState::Running => job.cancel_requested = true,
-            JobState::Succeeded | JobState::Failed | JobState::Cancelled => {}
-        }
+        transition::request_cancel(job, now);
         let job = job.clone();
         kept.moved(&job);
+        drop(kept);
+        if job.state == JobState::Queued {
+            self.work.notify_one();
+        }
         Ok(Some(job))
     }
 
@@ -158,7 +151,7 @@ impl JobStore for MemoryStore {
         let mut changed = Vec::new();
         for id in candidates {
             if let Some(job) = kept.jobs.get_mut(&id)
-                && reap(job, now)
+                && transition::reap(job, now)
             {
                 changed.push(job.clone());
             }
@@ -179,7 +172,7 @@ impl JobStore for MemoryStore {
         let mut changed = 0;
         for id in running {
             if let Some(job) = kept.jobs.get_mut(&id) {
-                apply(job, Outcome::Released, now);
+                transition::complete(job, Outcome::Released, now);
                 let job = job.clone();
                 kept.moved(&job);
                 changed += 1;
@@ -249,6 +242,9 @@ impl Kept {
     }
 
     fn next_to_claim(&self, now: Timestamp) -> Option<JobId> {
+        if let Some(job) = self.queued_jobs().find(|job| job.cancel_requested) {
+            return Some(job.id.clone());
+        }
         let claimable: Vec<&Job> = self
             .queued_jobs()
             .filter(|job| job.run_after <= now && job.deadline.is_none_or(|deadline| deadline > now))
@@ -292,102 +288,6 @@ impl Kept {
                 set.remove(&job.id);
             }
         }
-    }
-}
-
-fn queued_job(new: NewJob, now: Timestamp) -> Job {
-    Job {
-        id: JobId::new(),
-        owner: new.owner,
-        kind: new.kind,
-        payload: new.payload,
-        priority: new.priority,
-        state: JobState::Queued,
-        attempt: 0,
-        max_attempts: new.max_attempts,
-        idempotency_key: new.idempotency_key,
-        created_at: now,
-        run_after: now,
-        started_at: None,
-        finished_at: None,
-        deadline: new.deadline,
-        cancel_requested: false,
-        checkpoint: None,
-        result: None,
-        error: None,
-        lease_expires_at: None,
-        fence: 0,
-    }
-}
-
-fn after(now: Timestamp, duration: Duration) -> Timestamp {
-    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-    now.saturating_add(duration).unwrap_or(Timestamp::MAX)
-}
-
-fn end(job: &mut Job, state: JobState, now: Timestamp) {
-    job.state = state;
-    job.finished_at = Some(now);
-    job.lease_expires_at = None;
-}
-
-fn fail(job: &mut Job, error: JobError, now: Timestamp) {
-    job.error = Some(error);
-    end(job, JobState::Failed, now);
-}
-
-fn requeue(job: &mut Job) {
-    job.state = JobState::Queued;
-    job.lease_expires_at = None;
-}
-
-/// Ends the attempt of a running job.
-fn apply(job: &mut Job, outcome: Outcome, now: Timestamp) {
-    match outcome {
-        Outcome::Succeeded(result) => {
-            job.result = Some(result);
-            job.error = None;
-            end(job, JobState::Succeeded, now);
-        }
-        Outcome::Failed(error) => fail(job, error, now),
-        Outcome::Cancelled => end(job, JobState::Cancelled, now),
-        Outcome::Retry { .. } | Outcome::Released if job.cancel_requested => {
-            end(job, JobState::Cancelled, now);
-        }
-        Outcome::Retry { error, .. } if job.attempt >= job.max_attempts => fail(job, error, now),
-        Outcome::Retry { error, run_after } => {
-            job.error = Some(error);
-            job.run_after = run_after;
-            requeue(job);
-        }
-        Outcome::Released => {
-            job.attempt = job.attempt.saturating_sub(1);
-            requeue(job);
-        }
-    }
-}
-
-/// Takes back a job that nobody works on. Whether it changed.
-fn reap(job: &mut Job, now: Timestamp) -> bool {
-    let overdue = job.deadline.is_some_and(|deadline| deadline <= now);
-    match job.state {
-        JobState::Running if job.lease_expires_at.is_none_or(|end| end <= now) => {
-            if job.cancel_requested {
-                end(job, JobState::Cancelled, now);
-            } else if overdue {
-                fail(job, JobError::deadline_exceeded(), now);
-            } else if job.attempt < job.max_attempts {
-                requeue(job);
-            } else {
-                fail(job, JobError::worker_lost(job.attempt), now);
-            }
-            true
-        }
-        JobState::Queued if overdue => {
-            fail(job, JobError::deadline_exceeded(), now);
-            true
-        }
-        _ => false,
     }
 }
 

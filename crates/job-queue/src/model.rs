@@ -123,7 +123,8 @@ impl fmt::Display for Priority {
 }
 
 /// Where a job stands: queued → running → succeeded | failed | cancelled. A running job may be queued again (a
-/// retry, a lost worker, a shutdown), and a queued one may end without running (a cancel, its deadline).
+/// retry, a lost worker, a shutdown), and a queued one may end without running (its deadline, or a cancel; after an
+/// attempt that left a checkpoint, a cancelled job runs once more to clean up).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -288,7 +289,7 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// When it is given up.
     pub deadline: Option<Timestamp>,
-    /// Somebody asked for its end while it ran.
+    /// Somebody asked for its end while it ran, or had a checkpoint; queued, it waits to be cleaned up.
     pub cancel_requested: bool,
     /// What the executor stored last, e.g. where the work runs; kept over attempts.
     pub checkpoint: Option<Value>,
@@ -350,14 +351,15 @@ pub enum Outcome {
     /// Because somebody asked for it.
     Cancelled,
     /// Queued again, not before a time. Without attempts left the job fails with the error; with a cancel asked
-    /// for it is cancelled.
+    /// for, as for [`Outcome::Released`].
     Retry {
         /// Why the attempt failed.
         error: JobError,
         /// When to try again.
         run_after: Timestamp,
     },
-    /// The worker stops: queued again at once, the attempt isn't counted. With a cancel asked for it is cancelled.
+    /// The worker stops: queued again at once, the attempt isn't counted. With a cancel asked for it is cancelled, or
+    /// queued to be cleaned up when it has a checkpoint.
     Released,
 }
 

@@ -140,8 +140,9 @@ impl Queue {
         Ok(self.inner.store.position(id).await?)
     }
 
-    /// Cancels a queued job, asks a running one to end, and leaves one that has ended as it is. The job as it is
-    /// after that; nothing when there is none. Goes through to its end even if the caller leaves.
+    /// Cancels a queued job, asks a running one to end, and leaves one that has ended as it is. A queued job with a
+    /// checkpoint stays queued, marked, until a worker has cleaned up after it. The job as it is after that; nothing
+    /// when there is none. Goes through to its end even if the caller leaves.
     ///
     /// A job that runs in this process is told at once, one in another process with its next heartbeat.
     pub async fn cancel(&self, id: &JobId) -> Result<Option<Job>, QueueError> {

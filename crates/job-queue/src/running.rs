@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::CancellationToken;
-
+use crate::cancel::{Cancel, CancelReason};
 use crate::model::{JobId, Lease};
 
 #[derive(Default)]
@@ -15,7 +14,7 @@ pub(crate) struct Running {
 #[derive(Default)]
 struct Kept {
     /// By job, with the fence of its attempt.
-    tokens: HashMap<JobId, (u64, CancellationToken)>,
+    attempts: HashMap<JobId, (u64, Cancel)>,
     claims: usize,
     /// Cancelled while a claim was under way: it may be the job that the claim is about to give.
     early: HashSet<JobId>,
@@ -27,30 +26,30 @@ impl Running {
         self.lock().claims += 1;
     }
 
-    /// What the claim gave; the token is cancelled when a user cancels the job.
-    pub(crate) fn claimed(&self, lease: Option<&Lease>) -> CancellationToken {
+    /// What the claim gave; its attempt is asked to end when a user cancels the job.
+    pub(crate) fn claimed(&self, lease: Option<&Lease>) -> Cancel {
         let mut kept = self.lock();
-        let token = CancellationToken::new();
+        let cancel = Cancel::default();
         if let Some(Lease { job_id, fence, .. }) = lease {
             // An attempt that is still there has lost its lease, and this process is the first to know.
-            if let Some((_, lost)) = kept.tokens.insert(job_id.clone(), (*fence, token.clone())) {
-                lost.cancel();
+            if let Some((_, lost)) = kept.attempts.insert(job_id.clone(), (*fence, cancel.clone())) {
+                lost.ask(CancelReason::LeaseLost);
             }
             if kept.early.contains(job_id) {
-                token.cancel();
+                cancel.ask(CancelReason::User);
             }
         }
         kept.claims -= 1;
         if kept.claims == 0 {
             kept.early.clear();
         }
-        token
+        cancel
     }
 
     pub(crate) fn cancel(&self, id: &JobId) {
         let mut kept = self.lock();
-        if let Some((_, token)) = kept.tokens.get(id) {
-            token.cancel();
+        if let Some((_, cancel)) = kept.attempts.get(id) {
+            cancel.ask(CancelReason::User);
         } else if kept.claims > 0 {
             kept.early.insert(id.clone());
         }
@@ -59,8 +58,8 @@ impl Running {
     /// The attempt is over; a later one of the same job may be under way already.
     pub(crate) fn ended(&self, lease: &Lease) {
         let mut kept = self.lock();
-        if kept.tokens.get(&lease.job_id).is_some_and(|(fence, _)| *fence == lease.fence) {
-            kept.tokens.remove(&lease.job_id);
+        if kept.attempts.get(&lease.job_id).is_some_and(|(fence, _)| *fence == lease.fence) {
+            kept.attempts.remove(&lease.job_id);
         }
     }
 
@@ -74,6 +73,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::Running;
+    use crate::cancel::CancelReason;
     use crate::model::{JobId, Lease};
 
     fn lease(id: &JobId, fence: u64) -> Lease {
@@ -85,14 +85,14 @@ mod tests {
         let (running, id, other) = (Running::default(), JobId::new(), JobId::new());
         running.claiming();
         running.cancel(&id);
-        assert!(running.claimed(Some(&lease(&id, 1))).is_cancelled());
+        assert_eq!(running.claimed(Some(&lease(&id, 1))).reason(), Some(CancelReason::User));
 
         running.claiming();
         running.cancel(&id);
-        assert!(!running.claimed(Some(&lease(&other, 1))).is_cancelled());
+        assert_eq!(running.claimed(Some(&lease(&other, 1))).reason(), None);
         running.cancel(&JobId::new());
         running.claiming();
-        assert!(!running.claimed(Some(&lease(&id, 2))).is_cancelled(), "the cancel is spent");
+        assert_eq!(running.claimed(Some(&lease(&id, 2))).reason(), None, "the cancel is spent");
     }
 
     #[test]
@@ -102,10 +102,10 @@ mod tests {
         let first = running.claimed(Some(&lease(&id, 1)));
         running.claiming();
         let second = running.claimed(Some(&lease(&id, 2)));
-        assert!(first.is_cancelled() && !second.is_cancelled(), "the first has lost its lease");
+        assert_eq!((first.reason(), second.reason()), (Some(CancelReason::LeaseLost), None));
         running.ended(&lease(&id, 1));
         running.cancel(&id);
-        assert!(second.is_cancelled());
+        assert_eq!(second.reason(), Some(CancelReason::User));
         running.ended(&lease(&id, 2));
         running.cancel(&id);
     }

@@ -49,6 +49,9 @@ pub trait JobStore: Send + Sync + 'static {
     /// Starts the next job that is queued, has `run_after <= now` and no deadline at or before `now`: it is running,
     /// with `attempt` and `fence` one higher, `started_at` now, and leased until `now + lease`.
     ///
+    /// Before all others comes a queued job whose cancel was asked for, whatever its time and its deadline: it is
+    /// started in the same way to be cleaned up, but its `attempt` stays.
+    ///
     /// Which one is next, among those claimable now:
     /// 1. The priority: the jobs of one priority age together. Its effective priority is the priority plus 1 for
     ///    each whole minute that its longest waiting job has waited (`now - run_after`). The highest wins, and with
@@ -82,18 +85,24 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// A queued job is cancelled at once, a running one is marked, one that ended stays as it is. Nothing when there
     /// is no such job.
+    ///
+    /// A checkpoint (other than null) says that work may go on outside, which a worker has to end: a queued job with
+    /// one stays queued, is marked, and is there to be claimed. The same goes wherever a marked job would be queued
+    /// again: it is cancelled without a checkpoint, and queued to be claimed at once with one.
     async fn request_cancel(&self, id: &JobId, now: Timestamp) -> Result<Option<Job>, StoreError>;
 
     /// Takes back what nobody works on, and gives the jobs that changed:
-    /// - running with a lease that ended at or before `now`: cancelled when that was asked for, else failed with
+    /// - running with a lease that ended at or before `now`: cancelled, as by [`JobStore::request_cancel`] on a queued
+    ///   job, when that was asked for, else failed with
     ///   [`JobError::deadline_exceeded`](crate::JobError::deadline_exceeded) when past the deadline, else queued
     ///   again (`run_after` and checkpoint stay, so it keeps its age) while attempts are left, else failed with
     ///   [`JobError::worker_lost`](crate::JobError::worker_lost);
-    /// - queued with a deadline at or before `now`: failed with the error of the deadline.
+    /// - queued, not marked, with a deadline at or before `now`: failed with the error of the deadline.
     async fn reap_expired(&self, now: Timestamp) -> Result<Vec<Job>, StoreError>;
 
     /// For the start of a server that has the store to itself: nobody holds a lease, so every running job is queued
-    /// again, with its checkpoint, and its attempt isn't counted; one whose cancel was asked for is cancelled.
+    /// again, with its checkpoint, and its attempt isn't counted; one whose cancel was asked for is cancelled, as by
+    /// [`JobStore::request_cancel`] on a queued job.
     /// Gives the number of jobs changed.
     async fn void_leases(&self, now: Timestamp) -> Result<u64, StoreError>;
 
@@ -112,7 +121,8 @@ pub trait JobStore: Send + Sync + 'static {
     /// Deletes the jobs that ended before a time and gives their number.
     async fn prune(&self, finished_before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Returns when there may be something to claim: a job was enqueued, or queued again. A wake-up that comes while
+    /// Returns when there may be something to claim: a job was enqueued, queued again, or marked in the
+    /// queue. A wake-up that comes while
     /// nobody waits is kept for the next call; one without work is allowed. Dropping the future loses nothing.
     async fn wait_for_work(&self);
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::attempt::{self, Claimed};
+use crate::cancel::CancelReason;
 use crate::execution::Executor;
 use crate::queue::Inner;
 use crate::store::StoreError;
@@ -70,14 +71,17 @@ async fn claim(inner: &Inner, worker: &str, now: Timestamp) -> Result<Option<Cla
     inner.running.claiming();
     let claim = inner.store.claim(worker, inner.config.lease, now).await;
     let lease = claim.as_ref().ok().and_then(Option::as_ref).map(|(_, lease)| lease);
-    let cancelled = inner.running.claimed(lease);
+    let cancel = inner.running.claimed(lease);
     let Some((job, lease)) = claim? else { return Ok(None) };
     if job.fence == 1 {
         // Its submission may not have been announced yet, and comes first.
         drop(inner.admission.lock().await);
     }
+    if job.cancel_requested {
+        cancel.ask(CancelReason::User);
+    }
     inner.announcer.announce(&job);
-    Ok(Some(Claimed { job, lease, cancelled }))
+    Ok(Some(Claimed { job, lease, cancel }))
 }
 
 /// Returns when there may be work, after nothing was found at `looked_at`.

@@ -25,7 +25,8 @@ pub struct StateChange {
 /// How far a job is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Of the whole job, 0 to 1.
+    /// Of the whole job, 0 to 1. The hub never lets it fall within a stream: what is lower, such as the beginning of
+    /// another attempt, is told with the last fraction.
     pub fraction: f64,
     /// What is being done.
     pub message: Option<String>,

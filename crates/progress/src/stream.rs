@@ -28,7 +28,7 @@ struct Kept {
 }
 
 impl Stream {
-    pub(crate) fn push(&self, envelope: Envelope, max_log: usize) {
+    pub(crate) fn push(&self, mut envelope: Envelope, max_log: usize) {
         let mut kept = self.lock();
         if kept.closed {
             return;
@@ -38,7 +38,10 @@ impl Stream {
                 kept.states.push_back(envelope);
                 kept.trim(max_log.max(1));
             }
-            Event::Progress(_) => kept.progress = Some(envelope),
+            Event::Progress(ref mut progress) => {
+                progress.fraction = kept.fraction().max(progress.fraction);
+                kept.progress = Some(envelope);
+            }
             Event::Preview(_) => kept.preview = Some(envelope),
         }
         drop(kept);
@@ -77,6 +80,14 @@ impl Kept {
                 tracing::warn!(seq = oldest.seq, "a subscriber lags too far and loses a change of state");
             }
             self.states.pop_front();
+        }
+    }
+
+    /// The highest that was told.
+    fn fraction(&self) -> f64 {
+        match self.progress.as_ref().map(|envelope| &envelope.event) {
+            Some(Event::Progress(progress)) => progress.fraction,
+            _ => 0.0,
         }
     }
 

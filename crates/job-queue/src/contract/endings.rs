@@ -4,7 +4,7 @@ use std::future::Future;
 
 use serde_json::json;
 
-use super::{Store, add, at, claim, error, get, new, result, try_claim};
+use super::{Store, add, at, claim, error, get, new, result, try_claim, with_priority};
 use crate::model::{DEADLINE_EXCEEDED, Job, JobState, Lease, NewJob, Outcome, WORKER_LOST};
 
 pub(super) async fn run<F: Fn() -> M, M: Future<Output = Store>>(make: &F) {
@@ -13,15 +13,18 @@ pub(super) async fn run<F: Fn() -> M, M: Future<Output = Store>>(make: &F) {
     }
     a_success_clears_the_error_of_an_attempt_before(make().await).await;
     the_last_attempt_is_not_retried(make().await).await;
-    for outcome in [Outcome::Released, retry()] {
-        a_cancelled_job_is_not_queued_again(make().await, outcome).await;
+    for lost in [Lost::Release, Lost::Retry, Lost::Reap, Lost::Void] {
+        a_cancelled_job_is_not_queued_again(make().await, lost).await;
+        for asked in [Asked::BeforeIt, Asked::AfterIt] {
+            a_cancelled_job_with_a_checkpoint_is_cleaned_up(make().await, lost, asked).await;
+        }
     }
+    cleaning_up_takes_no_heed_of_the_deadline(make().await).await;
     a_released_attempt_does_not_count(make().await).await;
     a_queued_job_is_cancelled_at_once(make().await).await;
     a_running_job_is_marked(make().await).await;
     a_job_that_ended_is_not_cancelled(make().await).await;
     an_expired_lease_is_reaped_while_attempts_are_left(make().await).await;
-    a_reaped_job_that_was_cancelled_is_over(make().await).await;
     past_its_deadline_a_job_fails(make().await).await;
     voiding_queues_again_without_counting(make().await).await;
 }
@@ -95,11 +98,73 @@ async fn the_last_attempt_is_not_retried(store: Store) {
     assert!(try_claim(&store, 1000).await.is_none());
 }
 
-async fn a_cancelled_job_is_not_queued_again(store: Store, outcome: Outcome) {
-    let (job, lease) = start(&store, new("a")).await;
+/// How a job comes back from a worker at second 100, without an end.
+#[derive(Clone, Copy, Debug)]
+enum Lost {
+    Release,
+    Retry,
+    Reap,
+    Void,
+}
+
+async fn lose(store: &Store, lease: &Lease, lost: Lost) {
+    match lost {
+        Lost::Release => drop(store.complete(lease, Outcome::Released, at(100)).await.expect("complete")),
+        Lost::Retry => drop(store.complete(lease, retry(), at(100)).await.expect("complete")),
+        Lost::Reap => assert_eq!(store.reap_expired(at(100)).await.expect("reap").len(), 1),
+        Lost::Void => assert_eq!(store.void_leases(at(100)).await.expect("void"), 1),
+    }
+}
+
+async fn a_cancelled_job_is_not_queued_again(store: Store, lost: Lost) {
+    let job = add(&store, "job", new("a"), 0).await;
+    let (_, lease) = claim(&store, 5).await;
     store.request_cancel(&job.id, at(6)).await.expect("cancel");
-    let job = store.complete(&lease, outcome.clone(), at(10)).await.expect("complete");
-    assert_eq!((job.state, job.finished_at), (JobState::Cancelled, Some(at(10))), "{outcome:?}");
+    lose(&store, &lease, lost).await;
+    let job = get(&store, &job.id).await;
+    assert_eq!((job.state, job.finished_at), (JobState::Cancelled, Some(at(100))), "{lost:?}");
+}
+
+/// Whether the cancel comes before the job is lost or after.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    BeforeIt,
+    AfterIt,
+}
+
+async fn a_cancelled_job_with_a_checkpoint_is_cleaned_up(store: Store, lost: Lost, asked: Asked) {
+    let (job, lease) = start(&store, new("a")).await;
+    add(&store, "other", with_priority("a", 100), 6).await;
+    if asked == Asked::BeforeIt {
+        store.request_cancel(&job.id, at(7)).await.expect("cancel");
+    }
+    lose(&store, &lease, lost).await;
+    if asked == Asked::AfterIt {
+        store.request_cancel(&job.id, at(101)).await.expect("cancel");
+    }
+    let marked = get(&store, &job.id).await;
+    assert_eq!((marked.state, marked.cancel_requested), (JobState::Queued, true), "{lost:?} {asked:?}");
+    assert_eq!((&marked.checkpoint, marked.finished_at), (&Some(json!("checkpoint")), None));
+    let again = store.request_cancel(&job.id, at(102)).await.expect("cancel");
+    assert_eq!(again, Some(marked.clone()), "once is enough");
+
+    let (cleaned, lease) = claim(&store, 103).await;
+    assert_eq!((&cleaned.id, cleaned.fence), (&job.id, 2), "before all others: {lost:?} {asked:?}");
+    assert_eq!((cleaned.attempt, cleaned.cancel_requested), (marked.attempt, true), "it is no attempt");
+    assert!(store.heartbeat(&lease, super::LEASE, at(104)).await.expect("heartbeat").cancel_requested);
+    lose(&store, &lease, Lost::Release).await;
+    let (cleaned, lease) = claim(&store, 105).await;
+    assert_eq!((cleaned.id, cleaned.attempt), (job.id, marked.attempt), "until it is done");
+    let job = store.complete(&lease, Outcome::Cancelled, at(106)).await.expect("complete");
+    assert_eq!((job.state, job.finished_at), (JobState::Cancelled, Some(at(106))));
+}
+
+async fn cleaning_up_takes_no_heed_of_the_deadline(store: Store) {
+    let (job, lease) = start(&store, NewJob { deadline: Some(at(50)), ..new("a") }).await;
+    store.complete(&lease, Outcome::Released, at(10)).await.expect("complete");
+    store.request_cancel(&job.id, at(11)).await.expect("cancel");
+    assert_eq!(store.reap_expired(at(60)).await.expect("reap"), []);
+    assert_eq!(claim(&store, 61).await.0.id, job.id);
 }
 
 async fn a_released_attempt_does_not_count(store: Store) {
@@ -159,13 +224,6 @@ async fn an_expired_lease_is_reaped_while_attempts_are_left(store: Store) {
     assert_eq!(reaped[0].finished_at, Some(at(1000)));
 }
 
-async fn a_reaped_job_that_was_cancelled_is_over(store: Store) {
-    let (job, _) = start(&store, new("a")).await;
-    store.request_cancel(&job.id, at(6)).await.expect("cancel");
-    let reaped = store.reap_expired(at(1000)).await.expect("reap");
-    assert_eq!(reaped.iter().map(|job| job.state).collect::<Vec<_>>(), [JobState::Cancelled]);
-}
-
 async fn past_its_deadline_a_job_fails(store: Store) {
     let due = NewJob { deadline: Some(at(100)), ..new("a") };
     let (running, _) = start(&store, due.clone()).await;
@@ -185,7 +243,8 @@ async fn past_its_deadline_a_job_fails(store: Store) {
 
 async fn voiding_queues_again_without_counting(store: Store) {
     let (first, _) = start(&store, NewJob { max_attempts: 1, ..new("a") }).await;
-    let (cancelled, _) = start(&store, new("a")).await;
+    let cancelled = add(&store, "cancelled", new("a"), 0).await;
+    claim(&store, 5).await;
     store.request_cancel(&cancelled.id, at(6)).await.expect("cancel");
     let (_, lease) = start(&store, new("a")).await;
     let ended = store.complete(&lease, Outcome::Succeeded(result()), at(7)).await.expect("complete");

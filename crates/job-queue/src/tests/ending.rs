@@ -7,7 +7,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Bench, does, failure, hangs, seconds, sleeps};
-use crate::{ExecuteError, INTERNAL_ERROR, JobId, JobState, JobStore, QueueConfig};
+use crate::{
+    Backoff, CancelReason, ExecuteError, INTERNAL_ERROR, JobId, JobState, JobStore, NewJob, QueueConfig,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_running_job_is_cancelled_promptly_and_it_alone() {
@@ -161,6 +163,7 @@ async fn who_loses_the_lease_is_cancelled_and_its_outcome_dropped() {
         async move {
             if execution.attempt() == 1 {
                 execution.cancelled().cancelled().await;
+                assert_eq!(execution.cancel_reason(), Some(CancelReason::LeaseLost));
                 count.fetch_add(1, Ordering::SeqCst);
                 return Ok(json!("of the first attempt"));
             }
@@ -195,4 +198,53 @@ async fn a_job_of_a_worker_that_vanished_is_taken_back() {
     let job = bench.end(&id).await;
     assert_eq!((job.state, job.attempt), (JobState::Succeeded, 2));
     assert!(start.elapsed() <= QueueConfig::default().lease + seconds(6), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_cancelled_between_attempts_is_cleaned_up_at_once() {
+    let executor = does(|job, execution| async move {
+        if execution.cancel_reason() == Some(CancelReason::User) {
+            assert!(execution.cancelled().is_cancelled() && job.checkpoint == Some(json!("elsewhere")));
+            tokio::time::sleep(seconds(3)).await;
+            return Err(ExecuteError::Cancelled);
+        }
+        execution.checkpoint(json!("elsewhere")).await.expect("the lease is good");
+        Err(ExecuteError::Failed(failure(true)))
+    });
+    let hour = seconds(3600);
+    let config =
+        QueueConfig { retry_backoff: Backoff { initial: hour, max: hour }, ..QueueConfig::default() };
+    let bench = Bench::started(config, executor);
+    let id = bench.submit(json!(null)).await;
+    while bench.get(&id).await.error.is_none() {
+        tokio::task::yield_now().await;
+    }
+    let start = Instant::now();
+    let asked = bench.queue.cancel(&id).await.unwrap().expect("it is there");
+    assert_eq!((asked.state, asked.cancel_requested), (JobState::Queued, true));
+    assert_eq!(start.elapsed(), seconds(0), "who cancels doesn't wait");
+    let job = bench.end(&id).await;
+    assert_eq!((job.state, job.attempt), (JobState::Cancelled, 1));
+    assert_eq!(start.elapsed().as_secs(), 3);
+    assert_eq!(bench.notes.of(&id), "queued running queued queued running cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_learns_why_it_has_to_end() {
+    for (deadline, expect) in [(None, CancelReason::User), (Some(5), CancelReason::Deadline)] {
+        let executor = does(move |_, execution| async move {
+            assert_eq!(execution.cancel_reason(), None);
+            execution.cancelled().cancelled().await;
+            assert_eq!(execution.cancel_reason(), Some(expect));
+            Ok(json!(null))
+        });
+        let bench = Bench::started(QueueConfig::default(), executor);
+        let deadline = deadline.map(|after| bench.now() + seconds(after));
+        let id = bench.submit_job(NewJob { deadline, ..NewJob::new("owner", "test", json!(null)) }).await;
+        bench.runs(&id).await;
+        if deadline.is_none() {
+            bench.queue.cancel(&id).await.unwrap();
+        }
+        assert_eq!(bench.end(&id).await.state, JobState::Succeeded, "{expect:?}");
+    }
 }

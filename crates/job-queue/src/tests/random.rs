@@ -66,11 +66,15 @@ impl Drop for Busy {
 
 async fn work(job: Job, execution: Execution) -> Result<serde_json::Value, ExecuteError> {
     match job.kind.as_str() {
-        "slow" => tokio::select! {
-            () = tokio::time::sleep(seconds(25)) => Ok(json!("slow")),
-            () = execution.cancelled().cancelled() => Err(ExecuteError::Cancelled),
-            () = execution.stopping().cancelled() => Err(ExecuteError::Interrupted),
-        },
+        "slow" => {
+            // So that it has to be cleaned up; the lease may be lost already.
+            let _ = execution.checkpoint(json!("elsewhere")).await;
+            tokio::select! {
+                () = tokio::time::sleep(seconds(25)) => Ok(json!("slow")),
+                () = execution.cancelled().cancelled() => Err(ExecuteError::Cancelled),
+                () = execution.stopping().cancelled() => Err(ExecuteError::Interrupted),
+            }
+        }
         "deaf" => {
             tokio::time::sleep(seconds(45)).await;
             Ok(json!("deaf"))

@@ -65,6 +65,22 @@ async fn what_a_subscriber_that_wakes_up_late_gets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn progress_never_falls() {
+    let hub = hub();
+    let mut reader = hub.subscribe("s", None);
+    for (given, told) in
+        [(0.0, 0.0), (0.4, 0.4), (0.0, 0.4), (0.2, 0.4), (f64::NAN, 0.4), (0.5, 0.5), (1.0, 1.0)]
+    {
+        let progress = Progress { fraction: given, message: Some("waiting".into()), ..Progress::default() };
+        hub.publish("s", Event::Progress(progress.clone()));
+        let expect = Event::Progress(Progress { fraction: told, ..progress });
+        assert_eq!(reader.next().await.map(|envelope| envelope.event), Some(expect), "after {given}");
+    }
+    hub.publish("other", percent(0.1));
+    assert_eq!(drain(&mut hub.subscribe("other", None)).await.0, [percent(0.1)], "each stream for itself");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reader_on_time_gets_everything() {
     let hub = hub();
     let mut reader = hub.subscribe("s", None);

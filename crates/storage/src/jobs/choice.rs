@@ -15,8 +15,11 @@ use crate::time::to_millis;
 
 const MILLIS_PER_MINUTE: i64 = 60_000;
 
-/// The id of the job to be started, after the three rules of [`JobStore::claim`](job_queue::JobStore::claim).
+/// The id of the job to be started, after the rules of [`JobStore::claim`](job_queue::JobStore::claim).
 pub(super) async fn next(db: &impl ConnectionTrait, now: Timestamp) -> Result<Option<String>, DbErr> {
+    if let Some(cancelled) = next_to_clean_up(db).await? {
+        return Ok(Some(cancelled));
+    }
     let Some(priority) = next_priority(db, to_millis(now)).await? else { return Ok(None) };
     next_of_priority(db, priority, to_millis(now)).await
 }
@@ -26,6 +29,19 @@ pub(super) async fn is_any(db: &impl ConnectionTrait, now: Timestamp) -> Result<
     let one = Entity::find().select_only().column(Column::Id).filter(claimable(to_millis(now))).limit(1);
     let one: Option<String> = one.into_tuple().one(db).await?;
     Ok(one.is_some())
+}
+
+/// Before all others: a job that is to be cancelled.
+async fn next_to_clean_up(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let first: Option<Option<String>> = Entity::find()
+        .select_only()
+        .column_as(Column::Id.min(), "first")
+        .filter(Column::State.eq(JobState::Queued.as_str()))
+        .filter(Column::CancelRequested.eq(true))
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(first.flatten())
 }
 
 /// Rule 1: the highest priority, where each minute that its oldest job has waited counts as one more.
@@ -92,10 +108,12 @@ async fn next_of_priority(
 }
 
 fn claimable(now: i64) -> Condition {
+    let due = Condition::all()
+        .add(Column::RunAfter.lte(now))
+        .add(Condition::any().add(Column::Deadline.is_null()).add(Column::Deadline.gt(now)));
     Condition::all()
         .add(Column::State.eq(JobState::Queued.as_str()))
-        .add(Column::RunAfter.lte(now))
-        .add(Condition::any().add(Column::Deadline.is_null()).add(Column::Deadline.gt(now)))
+        .add(Condition::any().add(Column::CancelRequested.eq(true)).add(due))
 }
 
 /// How many queued jobs are before this one, as [`JobStore::position`](job_queue::JobStore::position) counts.

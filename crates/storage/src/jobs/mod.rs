@@ -2,7 +2,6 @@
 
 mod choice;
 mod row;
-mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use job_queue::{
     Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobState, JobStore, Lease, NewJob, Outcome,
-    StoreError,
+    StoreError, transition,
 };
 use sea_orm::sea_query::{Asterisk, Condition, Expr, ExprTrait as _};
 use sea_orm::{
@@ -86,7 +85,8 @@ impl JobStore for SqlJobStore {
         let (owner, key) = (new.owner.clone(), new.idempotency_key.clone());
         let transaction = self.begin().await?;
         // Made under the write lock: the order of ids is the order in which jobs appear.
-        let job = rules::queued(new, as_stored(now));
+        let new = NewJob { deadline: new.deadline.map(as_stored), ..new };
+        let job = transition::queued(new, as_stored(now));
         let insert = Entity::insert(row::from_job(&job).map_err(StoreError::failed)?)
             .on_conflict_do_nothing_on([Column::Owner, Column::IdempotencyKey]);
         let inserted = insert.exec_without_returning(&transaction).await;
@@ -147,7 +147,9 @@ impl JobStore for SqlJobStore {
         let Some(id) = next else { return Ok(None) };
         let id: JobId = id.parse().map_err(StoreError::failed)?;
         let Some(mut job) = self.load(&id, &transaction).await? else { return Ok(None) };
-        let lease = rules::start(&mut job, worker, lease, now);
+        let mut lease = transition::start(&mut job, worker, lease, now);
+        lease.expires_at = as_stored(lease.expires_at);
+        job.lease_expires_at = Some(lease.expires_at);
         let mut changed = row::changeable(&job).map_err(StoreError::failed)?;
         changed.worker = Set(Some(worker.to_owned()));
         let update = Entity::update_many().set(changed).filter(Column::Id.eq(id.as_str()));
@@ -162,7 +164,7 @@ impl JobStore for SqlJobStore {
         extend: Duration,
         now: Timestamp,
     ) -> Result<Heartbeat, StoreError> {
-        let expires_at = rules::after(as_stored(now), extend);
+        let expires_at = as_stored(transition::expiry(as_stored(now), extend));
         let transaction = self.begin().await?;
         let changed =
             ActiveModel { lease_expires_at: Set(Some(to_millis(expires_at))), ..ActiveModel::default() };
@@ -189,7 +191,8 @@ impl JobStore for SqlJobStore {
     async fn complete(&self, lease: &Lease, outcome: Outcome, now: Timestamp) -> Result<Job, StoreError> {
         let transaction = self.begin().await?;
         let mut job = self.held(lease, &transaction).await?;
-        rules::complete(&mut job, outcome, as_stored(now));
+        transition::complete(&mut job, outcome, as_stored(now));
+        job.run_after = as_stored(job.run_after);
         self.save(&job, &transaction).await?;
         self.commit(transaction).await?;
         if job.state == JobState::Queued {
@@ -201,9 +204,12 @@ impl JobStore for SqlJobStore {
     async fn request_cancel(&self, id: &JobId, now: Timestamp) -> Result<Option<Job>, StoreError> {
         let transaction = self.begin().await?;
         let Some(mut job) = self.load(id, &transaction).await? else { return Ok(None) };
-        if rules::request_cancel(&mut job, as_stored(now)) {
+        if transition::request_cancel(&mut job, as_stored(now)) {
             self.save(&job, &transaction).await?;
             self.commit(transaction).await?;
+            if job.state == JobState::Queued {
+                self.work.notify_one();
+            }
         }
         Ok(Some(job))
     }
@@ -214,7 +220,10 @@ impl JobStore for SqlJobStore {
         let lost = Condition::all().add(is(JobState::Running)).add(
             Condition::any().add(Column::LeaseExpiresAt.is_null()).add(Column::LeaseExpiresAt.lte(millis)),
         );
-        let overdue = Condition::all().add(is(JobState::Queued)).add(Column::Deadline.lte(millis));
+        let overdue = Condition::all()
+            .add(is(JobState::Queued))
+            .add(Column::CancelRequested.eq(false))
+            .add(Column::Deadline.lte(millis));
         let either = Condition::any().add(lost).add(overdue);
         // As in `claim`.
         let some = Entity::find().select_only().column(Column::Id).filter(either.clone()).limit(1);
@@ -226,7 +235,7 @@ impl JobStore for SqlJobStore {
         let transaction = self.begin().await?;
         let mut jobs = self.load_all(either, &transaction).await?;
         for job in &mut jobs {
-            rules::reap(job, now);
+            transition::reap(job, now);
             self.save(job, &transaction).await?;
         }
         self.commit(transaction).await?;
@@ -240,7 +249,7 @@ impl JobStore for SqlJobStore {
         let transaction = self.begin().await?;
         let mut jobs = self.load_all(Condition::all().add(is(JobState::Running)), &transaction).await?;
         for job in &mut jobs {
-            rules::complete(job, Outcome::Released, as_stored(now));
+            transition::complete(job, Outcome::Released, as_stored(now));
             self.save(job, &transaction).await?;
         }
         self.commit(transaction).await?;
