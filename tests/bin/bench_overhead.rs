@@ -88,7 +88,7 @@ async fn startup() -> Result<f64> {
     for _ in 0..STARTS {
         let gateway = Setup::comfyui("http://127.0.0.1:9")?.start().await?;
         times.push(gateway.startup.as_secs_f64() * 1000.0);
-        gateway.terminate().await?;
+        gateway.kill().await?;
     }
     Ok(median(times))
 }
