@@ -88,10 +88,10 @@ impl App {
                 tracing::info!(jobs = found, "jobs that ran when the server stopped are taken up again");
             }
         }
-        let queue = Queue::new(Arc::clone(&jobs), queue_config(&settings), Arc::new(Announcer(hub.clone())));
+        let queue = Queue::new(jobs, queue_config(&settings), Arc::new(Announcer(hub.clone())));
         let artifacts = storage.artifacts();
         let executor =
-            ComfyExecutor { pool: Arc::clone(&pool), hub: hub.clone(), artifacts: artifacts.clone(), jobs };
+            ComfyExecutor { pool: Arc::clone(&pool), hub: hub.clone(), artifacts: artifacts.clone() };
         tokio::spawn(forget_old(storage.clone(), settings.job_retention(), stopping.clone()));
         let workers = tokio::spawn({
             let (queue, stop) = (queue.clone(), stopping.clone());

@@ -1,15 +1,20 @@
 //! Brings a run's outputs home: files into the artifact store, with a preview of each picture.
 
+use std::time::Duration;
+
 use comfy_client::{FileRef, OutputFile, OutputText};
 use job_queue::{ExecuteError, Job};
 use storage::NewArtifact;
 
-use super::{ComfyExecutor, Finished, Retry, failed, refused, stored};
+use super::failure::{Pauses, Retry, failed, not_stored, refused, storage_failed};
+use super::{ComfyExecutor, Finished};
 use crate::backend::Slot;
 use crate::images;
 
 /// The largest picture that a preview is made of, in bytes.
 const MAX_PREVIEWED_BYTES: u64 = 64 << 20;
+/// How long the download of one output is tried again: the work is done, and only its fruit is missing.
+const FETCH_PATIENCE: Duration = Duration::from_secs(30);
 
 impl ComfyExecutor {
     /// Streams the outputs into the store. Files of the temp folder are previews; they count only when the graph
@@ -23,8 +28,8 @@ impl ComfyExecutor {
         texts: Vec<OutputText>,
     ) -> Result<Finished, ExecuteError> {
         let saved = outputs.iter().any(|output| output.file.kind == "output");
-        let mut finished =
-            Finished { artifacts: Vec::new(), texts: texts.into_iter().map(|text| text.text).collect() };
+        let texts = texts.into_iter().map(|text| text.text).collect();
+        let mut finished = Finished { texts, ..Finished::default() };
         for output in outputs {
             if saved && output.file.kind != "output" {
                 continue;
@@ -44,7 +49,27 @@ impl ComfyExecutor {
         prompt_id: &str,
         file: &FileRef,
     ) -> Result<String, ExecuteError> {
-        let view = slot.backend.client.view(file).await.map_err(|error| refused(slot, &error))?;
+        let mut pauses = Pauses::within(FETCH_PATIENCE);
+        loop {
+            let error = match self.try_fetch(job, slot, prompt_id, file).await {
+                Ok(id) => return Ok(id),
+                Err(error) => error,
+            };
+            let Some(pause) = pauses.after(&error) else { return Err(error) };
+            tracing::info!(job.id = %job.id, %error, "an output can't be fetched yet");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_fetch(
+        &self,
+        job: &Job,
+        slot: &Slot,
+        prompt_id: &str,
+        file: &FileRef,
+    ) -> Result<String, ExecuteError> {
+        let backend = &slot.backend;
+        let view = backend.client.view(file).await.map_err(|error| refused(backend, &error))?;
         let new = NewArtifact {
             job_id: Some(job.id.to_string()),
             owner: job.owner.clone(),
@@ -52,8 +77,8 @@ impl ComfyExecutor {
             file_name: file.filename.clone(),
             source: Some(format!("{prompt_id}/{}/{}/{}", file.kind, file.subfolder, file.filename)),
         };
-        let artifact =
-            self.artifacts.create(new, view.stream, jiff::Timestamp::now()).await.map_err(stored)?;
+        let created = self.artifacts.create(new, view.stream, jiff::Timestamp::now()).await;
+        let artifact = created.map_err(|error| not_stored(backend, error))?;
         if artifact.media_type.starts_with("image/") && artifact.bytes <= MAX_PREVIEWED_BYTES {
             self.add_preview(&artifact.id).await?;
         }
@@ -61,9 +86,8 @@ impl ComfyExecutor {
     }
 
     async fn add_preview(&self, id: &str) -> Result<(), ExecuteError> {
-        let Some((_, bytes)) = self.artifacts.read_all(id, MAX_PREVIEWED_BYTES).await.map_err(stored)? else {
-            return Ok(());
-        };
+        let found = self.artifacts.read_all(id, MAX_PREVIEWED_BYTES).await.map_err(storage_failed)?;
+        let Some((_, bytes)) = found else { return Ok(()) };
         let made = tokio::task::spawn_blocking(move || images::preview(&bytes)).await;
         match made {
             Ok(Ok((width, height, preview))) => self
@@ -71,7 +95,7 @@ impl ComfyExecutor {
                 .set_image_info(id, width, height, Some((preview.media_type.to_owned(), preview.bytes)))
                 .await
                 .map(|_| ())
-                .map_err(stored),
+                .map_err(storage_failed),
             Ok(Err(error)) => {
                 tracing::debug!(artifact.id = %id, %error, "an output has no preview");
                 Ok(())
