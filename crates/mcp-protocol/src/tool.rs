@@ -94,6 +94,8 @@ pub struct ToolReply<O> {
     pub output: O,
     /// For the model. Empty: the JSON of the output as text, as MCP recommends for older clients.
     pub content: Vec<Content>,
+    /// Set when the tool did its part and what it worked on failed: the result has `isError`, with the output.
+    pub error: Option<ToolError>,
 }
 
 /// Why a tool failed. The model sees it as a result with `isError`, so it says what to do about it.
@@ -122,13 +124,19 @@ impl ToolDefinition {
 impl<O> ToolReply<O> {
     /// A reply whose content is given, instead of the JSON of the output.
     pub fn with_content(output: O, content: Vec<Content>) -> ToolReply<O> {
-        ToolReply { output, content }
+        ToolReply { output, content, error: None }
+    }
+
+    /// The same reply as an error: clients see `isError`, and still get output and content.
+    pub fn failed(mut self, error: ToolError) -> ToolReply<O> {
+        self.error = Some(error);
+        self
     }
 }
 
 impl<O> From<O> for ToolReply<O> {
     fn from(output: O) -> Self {
-        ToolReply { output, content: Vec::new() }
+        ToolReply { output, content: Vec::new(), error: None }
     }
 }
 
@@ -216,6 +224,6 @@ impl<T: Tool> DynTool for Typed<T> {
             ToolError::new("internal", "the result of the tool could not be written as JSON")
         })?;
         schema::drop_nulls(&mut output, &self.output_schema);
-        Ok(ToolReply { output, content: reply.content })
+        Ok(ToolReply { output, content: reply.content, error: reply.error })
     }
 }

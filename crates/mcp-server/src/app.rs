@@ -10,6 +10,7 @@ use comfy_sandbox::{Sandbox, SandboxConfig};
 use job_queue::{Job, JobFilter, JobState, Observer, Queue, QueueConfig};
 use progress::{Event, Hub, HubConfig, StateChange};
 use storage::{ArtifactStore, LockMode, Storage, StorageConfig};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use workflow_analyzer::ObjectInfo;
@@ -18,11 +19,12 @@ use crate::backend::Pool;
 use crate::catalog::Catalog;
 use crate::error::ServerError;
 use crate::executor::ComfyExecutor;
-use crate::plan::Plan;
 use crate::settings::Settings;
 
 /// How long `cancel_job` waits for a running job to end.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// How many graphs are analysed at once: each takes a core.
+const MAX_PLANNING: usize = 2;
 /// How many old pictures are deleted in one go.
 const PRUNED_AT_ONCE: u64 = 1000;
 /// More jobs than can be unfinished.
@@ -41,7 +43,7 @@ pub struct App {
     /// ComfyUI.
     pub pool: Arc<Pool>,
     /// Workflows by name.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// Pictures.
     pub artifacts: ArtifactStore,
     /// The database, for sessions and keys.
@@ -52,6 +54,7 @@ pub struct App {
     pub limiter: RateLimiter,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
+    planning: Arc<Semaphore>,
     listening: OnceLock<String>,
 }
 
@@ -98,9 +101,10 @@ impl App {
             async move { queue.run(Arc::new(executor), stop).await }
         });
         let app = Self {
-            catalog: Catalog::load(&settings.workflows_dir),
+            catalog: Arc::new(Catalog::load(&settings.workflows_dir)),
             authenticator: Authenticator::new(storage.keys()),
             limiter: RateLimiter::new(),
+            planning: Arc::new(Semaphore::new(MAX_PLANNING)),
             listening: OnceLock::new(),
             settings,
             queue,
@@ -115,18 +119,34 @@ impl App {
 
     /// Makes a plan from what is installed. When it fails for a name or a file that isn't there, the list may be old:
     /// ComfyUI is asked once more before the error is told.
-    pub async fn planned(
+    pub async fn planned<T: Send + 'static>(
         &self,
-        plan: impl Fn(&ObjectInfo) -> Result<Plan, ServerError>,
-    ) -> Result<Plan, ServerError> {
+        plan: impl Fn(&ObjectInfo) -> Result<T, ServerError> + Send + Sync + 'static,
+    ) -> Result<T, ServerError> {
+        let plan = Arc::new(plan);
         let installed = self.pool.installed().await?;
-        match plan(&installed.info) {
+        let first = Arc::clone(&plan);
+        match self.off_runtime(move || first(&installed.info)).await? {
             Err(error) if error.may_be_stale() => {
                 let installed = self.pool.installed_now().await?;
-                plan(&installed.info)
+                self.off_runtime(move || plan(&installed.info)).await?
             }
             planned => planned,
         }
+    }
+
+    /// Does what takes a core for a while beside the runtime, and little of it at once. A caller that leaves doesn't
+    /// end the work, so its place stays taken.
+    pub async fn off_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ServerError> {
+        let place = Arc::clone(&self.planning).acquire_owned().await.map_err(ServerError::internal)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work()
+        });
+        done.await.map_err(ServerError::internal)
     }
 
     /// How long a call waits for its job when it doesn't say.

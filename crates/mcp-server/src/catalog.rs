@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use workflow_analyzer::Graph;
@@ -37,14 +38,16 @@ pub struct Workflow {
     pub origin: Origin,
 }
 
-/// Who wrote a workflow. In a shipped one the model names are placeholders for what is installed; in a
-/// person's own file they are meant.
+/// Who wrote a workflow. In a shipped one the names of files and the seed are placeholders; in any other they are
+/// meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Comes with the server.
     Shipped,
-    /// A file of `workflows_dir`.
+    /// A file of `workflows_dir`: the operator's.
     File,
+    /// A graph that a call brought.
+    Call,
 }
 
 /// A file that is not a workflow.
@@ -59,7 +62,7 @@ pub struct Broken {
 /// All workflows.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    workflows: BTreeMap<String, Workflow>,
+    workflows: BTreeMap<String, Arc<Workflow>>,
     broken: Vec<Broken>,
 }
 
@@ -76,12 +79,12 @@ impl Catalog {
     }
 
     /// The workflow of this name.
-    pub fn get(&self, name: &str) -> Option<&Workflow> {
+    pub fn get(&self, name: &str) -> Option<&Arc<Workflow>> {
         self.workflows.get(name.strip_suffix(".json").unwrap_or(name))
     }
 
     /// All workflows by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Workflow> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Workflow>> {
         self.workflows.values()
     }
 
@@ -135,7 +138,7 @@ impl Catalog {
             Ok(graph) => {
                 let description = description.map(str::to_owned);
                 let workflow = Workflow { name: name.to_owned(), description, graph, origin };
-                self.workflows.insert(name.to_owned(), workflow);
+                self.workflows.insert(name.to_owned(), Arc::new(workflow));
             }
             Err(problem) => self.refuse(name, problem),
         }

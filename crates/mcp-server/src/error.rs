@@ -38,7 +38,7 @@ pub enum ServerError {
     #[error("{field}: {source}")]
     InvalidImage {
         /// The argument.
-        field: &'static str,
+        field: String,
         /// What is wrong with it; part of the text, because it is what the caller has to know.
         source: PictureError,
     },
@@ -81,6 +81,12 @@ pub enum ServerError {
     /// The queue is full.
     #[error("the queue is full: {limit} jobs wait")]
     QueueFull {
+        /// The limit that was met.
+        limit: usize,
+    },
+    /// The caller has as many jobs in the queue as it may.
+    #[error("{limit} of your jobs wait in the queue, which is the most that one client may have")]
+    OwnQueueFull {
         /// The limit that was met.
         limit: usize,
     },
@@ -138,7 +144,7 @@ impl ServerError {
             Self::NothingInstalled { .. } => "missing_model",
             Self::Unavailable(_) => "comfyui_unavailable",
             Self::NotFound { .. } => "not_found",
-            Self::QueueFull { .. } => "queue_full",
+            Self::QueueFull { .. } | Self::OwnQueueFull { .. } => "queue_full",
             Self::Forbidden(_) => "forbidden",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::RateLimited { .. } => "rate_limited",
@@ -151,6 +157,9 @@ impl ServerError {
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::UnknownName { field, .. } if field == "workflow" => "call list_workflows for the names",
+            Self::UnknownName { field, .. } if field == "kind" => {
+                "call list_models without `kind` for all kinds"
+            }
             Self::UnknownName { .. } => "call list_models for the names",
             Self::InvalidImage { .. } => {
                 "send a PNG, JPEG or WebP as base64 or a data: URI, or an artifact's id"
@@ -172,6 +181,7 @@ impl ServerError {
                 "check the id; a finished job is forgotten after its retention"
             }
             Self::QueueFull { .. } => "wait until jobs have finished, or cancel some",
+            Self::OwnQueueFull { .. } => "wait until some of them have finished, or cancel some",
             Self::Forbidden(_) => "ask for a key with this permission",
             Self::Unauthenticated(_) => "send a valid key as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
             Self::RateLimited { retry_after: Some(wait) } => {
@@ -191,7 +201,9 @@ impl ServerError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) | Self::QueueFull { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::QueueFull { .. } | Self::OwnQueueFull { .. } | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -207,8 +219,9 @@ impl ServerError {
     fn data(&self) -> Option<Value> {
         match self {
             Self::UnknownName { field, nearest, .. } => Some(json!({"field": field, "nearest": nearest})),
-            Self::InvalidArgument { field, .. } => Some(json!({"field": field})),
-            Self::InvalidImage { field, .. } => Some(json!({"field": field})),
+            Self::InvalidArgument { field, .. } | Self::InvalidImage { field, .. } => {
+                Some(json!({"field": field}))
+            }
             Self::Edit(error) => parameter(error).map(|field| json!({"field": field})),
             Self::InvalidWorkflow(diagnostics) => {
                 Some(json!({"diagnostics": diagnostics.iter().map(diagnostic).collect::<Vec<_>>()}))

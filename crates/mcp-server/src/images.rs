@@ -7,6 +7,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use bytes::Bytes;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use tokio::sync::Semaphore;
 
 /// The longest side of a preview, in pixels.
 pub const PREVIEW_SIDE: u32 = 512;
@@ -14,8 +15,15 @@ pub const PREVIEW_SIDE: u32 = 512;
 pub const PREVIEW_BYTES: usize = 64 << 10;
 /// The longest side of a picture that is taken in, in pixels.
 const MAX_SIDE: u32 = 16_384;
+/// The most pixels of a picture that is decoded: a square of 8192.
+const MAX_PIXELS: u64 = 64 << 20;
 /// What decoding one picture may allocate, in bytes.
 const MAX_DECODED_BYTES: u64 = 512 << 20;
+/// How many pictures are decoded at once.
+const MAX_AT_ONCE: usize = 2;
+
+/// For the whole process: each decoding may take half a gigabyte and a core, whoever asks for it.
+static DECODING: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
 
 /// A picture whose bytes were read and whose header was understood.
 #[derive(Debug, Clone)]
@@ -63,17 +71,76 @@ pub enum PictureError {
         source: image::ImageError,
     },
     /// A picture that would take too much memory.
-    #[error("it is {width}x{height} pixels, and at most {MAX_SIDE} on a side are taken")]
+    #[error("it is {width}x{height} pixels; at most {MAX_SIDE} on a side and {} megapixels are taken", MAX_PIXELS >> 20)]
     TooLarge {
         /// Pixels.
         width: u32,
         /// Pixels.
         height: u32,
     },
+    /// The decoder itself gave up.
+    #[error("it can't be decoded")]
+    Undecodable,
 }
 
-/// Decodes a data URI or bare base64.
-pub fn decode_text(text: &str) -> Result<Bytes, PictureError> {
+/// Checks that the bytes are a whole picture, by decoding it.
+pub async fn inspect(bytes: Bytes) -> Result<Picture, PictureError> {
+    bounded(move || whole(bytes)).await
+}
+
+/// The picture that a data URI or bare base64 holds, checked in the same way.
+pub async fn from_text(text: String) -> Result<Picture, PictureError> {
+    bounded(move || whole(decode_text(&text)?)).await
+}
+
+/// Width, height and a preview of an encoded picture.
+pub async fn preview(bytes: Bytes) -> Result<(u32, u32, Preview), PictureError> {
+    bounded(move || {
+        let decoded = decode(&bytes)?;
+        let preview = shrink(&decoded, PREVIEW_SIDE, PREVIEW_BYTES);
+        Ok((decoded.width(), decoded.height(), preview))
+    })
+    .await
+}
+
+/// An encoded picture, made to fit `side` pixels and `max_bytes`.
+pub async fn resize(bytes: Bytes, side: u32, max_bytes: usize) -> Result<Preview, PictureError> {
+    bounded(move || Ok(shrink(&decode(&bytes)?, side, max_bytes))).await
+}
+
+/// Whether any pixel of an encoded picture lets something through.
+pub async fn has_transparency(bytes: Bytes) -> Result<bool, PictureError> {
+    bounded(move || {
+        let decoded = decode(&bytes)?;
+        Ok(decoded.color().has_alpha() && decoded.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX))
+    })
+    .await
+}
+
+/// The ending of the names of files of a media type that is taken in.
+pub fn extension(media_type: &str) -> Option<&'static str> {
+    match media_type {
+        "image/png" => Some("png"),
+        "image/jpeg" => Some("jpg"),
+        "image/webp" => Some("webp"),
+        _ => None,
+    }
+}
+
+/// The only way to the decoders: off the runtime, and few at once. A caller that leaves doesn't end the work, so the
+/// permit goes along with it.
+async fn bounded<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
+) -> Result<T, PictureError> {
+    let permit = DECODING.acquire().await.map_err(|_| PictureError::Undecodable)?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    done.await.unwrap_or(Err(PictureError::Undecodable))
+}
+
+fn decode_text(text: &str) -> Result<Bytes, PictureError> {
     let text = text.trim();
     if text.starts_with("http://") || text.starts_with("https://") {
         return Err(PictureError::Url);
@@ -91,23 +158,10 @@ pub fn decode_text(text: &str) -> Result<Bytes, PictureError> {
         .ok_or(PictureError::NotBase64)
 }
 
-/// Checks that the bytes are a whole picture, by decoding it. Takes time: call it off the runtime.
-pub fn inspect(bytes: Bytes) -> Result<Picture, PictureError> {
+fn whole(bytes: Bytes) -> Result<Picture, PictureError> {
     let (media_type, extension, _) = format_of(&bytes)?;
     let decoded = decode(&bytes)?;
     Ok(Picture { media_type, extension, width: decoded.width(), height: decoded.height(), bytes })
-}
-
-/// Width, height and a preview of an encoded picture. Takes time: call it off the runtime.
-pub fn preview(bytes: &[u8]) -> Result<(u32, u32, Preview), PictureError> {
-    let decoded = decode(bytes)?;
-    let preview = shrink(&decoded, PREVIEW_SIDE, PREVIEW_BYTES);
-    Ok((decoded.width(), decoded.height(), preview))
-}
-
-/// An encoded picture, made to fit `side` pixels and `max_bytes`. Takes time: call it off the runtime.
-pub fn resize(bytes: &[u8], side: u32, max_bytes: usize) -> Result<Preview, PictureError> {
-    Ok(shrink(&decode(bytes)?, side, max_bytes))
 }
 
 type Format = (&'static str, &'static str, ImageFormat);
@@ -137,7 +191,8 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
         reader
     };
     let (width, height) = reader().into_dimensions().map_err(broken)?;
-    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
         return Err(PictureError::TooLarge { width, height });
     }
     reader().decode().map_err(broken)
@@ -198,9 +253,9 @@ mod tests {
         out.into_inner()
     }
 
-    #[test]
-    fn a_preview_of_noise_keeps_to_its_bounds() {
-        let (width, height, preview) = preview(&noise(1400, 900)).unwrap();
+    #[tokio::test]
+    async fn a_preview_of_noise_keeps_to_its_bounds() {
+        let (width, height, preview) = preview(noise(1400, 900).into()).await.unwrap();
         assert_eq!((width, height), (1400, 900));
         assert!(preview.bytes.len() <= PREVIEW_BYTES, "{} bytes", preview.bytes.len());
         let shown = image::load_from_memory(&preview.bytes).unwrap();
@@ -221,19 +276,72 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_no_picture_is_named() {
+    /// A PNG with a header alone.
+    fn header(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = noise(1, 1);
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let sum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8)
+                .fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_no_picture_is_named() {
         let mut cut = noise(64, 64);
         cut.truncate(300);
-        let cases: [(&str, Result<Picture, PictureError>, &str); 4] = [
-            ("text", inspect(Bytes::from_static(b"hello there")), "not a PNG, JPEG or WebP"),
-            ("cut", inspect(Bytes::from(cut)), "the PNG image is broken"),
-            ("url", decode_text("https://example.com/a.png").and_then(inspect), "it is a URL"),
-            ("junk", decode_text("%%%").and_then(inspect), "not base64"),
+        let cases = [
+            ("text", inspect(Bytes::from_static(b"hello there")).await, "not a PNG, JPEG or WebP"),
+            ("cut", inspect(Bytes::from(cut)).await, "the PNG image is broken"),
+            ("pixels", inspect(header(8192, 8193).into()).await, "64 megapixels"),
+            ("side", inspect(header(16_385, 2).into()).await, "at most 16384 on a side"),
+            ("url", from_text("https://example.com/a.png".into()).await, "it is a URL"),
+            ("junk", from_text("%%%".into()).await, "not base64"),
         ];
         for (name, result, expected) in cases {
             let message = result.unwrap_err().to_string();
             assert!(message.contains(expected), "{name}: {message}");
         }
+    }
+
+    #[tokio::test]
+    async fn few_pictures_are_decoded_at_once() {
+        let all = DECODING.acquire_many(MAX_AT_ONCE as u32).await.unwrap();
+        let bytes = Bytes::from(noise(8, 8));
+        let mut waiting = [
+            Box::pin(async { inspect(bytes.clone()).await.map(drop) }) as futures::future::BoxFuture<'_, _>,
+            Box::pin(async { preview(bytes.clone()).await.map(drop) }),
+            Box::pin(async { resize(bytes.clone(), 4, 999).await.map(drop) }),
+            Box::pin(async { has_transparency(bytes.clone()).await.map(drop) }),
+            Box::pin(async { from_text(STANDARD.encode(&bytes)).await.map(drop) }),
+        ];
+        for (number, picture) in waiting.iter_mut().enumerate() {
+            assert!(futures::poll!(picture).is_pending(), "{number} passed by");
+        }
+        drop(all);
+        for picture in waiting {
+            picture.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn transparency_is_seen_in_pixels_and_not_in_the_format() {
+        let encoded = |alpha: u8| {
+            let mut picture = image::RgbaImage::from_pixel(4, 4, image::Rgba([1, 2, 3, 255]));
+            picture.put_pixel(2, 2, image::Rgba([1, 2, 3, alpha]));
+            let mut out = Cursor::new(Vec::new());
+            picture.write_to(&mut out, ImageFormat::Png).unwrap();
+            Bytes::from(out.into_inner())
+        };
+        assert!(has_transparency(encoded(254)).await.unwrap());
+        assert!(!has_transparency(encoded(255)).await.unwrap());
+        assert!(!has_transparency(noise(4, 4).into()).await.unwrap());
     }
 }

@@ -11,24 +11,22 @@ use crate::images::{self, Picture, PictureError};
 use crate::plan::InputPicture;
 
 /// The folder of ComfyUI's input folder that uploads go to.
-const FOLDER: &str = "mcp-server";
+pub(crate) const FOLDER: &str = "mcp-server";
 /// The largest input image, in bytes.
 const MAX_INPUT_BYTES: u64 = 50 << 20;
 
-/// The image that `text` is or names: an artifact's id or URI, a data URI, or base64.
+/// The image that `text` is or names: an artifact's id or URI, a data URI, or base64. `field` is where it stood.
 pub async fn picture(
     app: &App,
     principal: &Principal,
-    field: &'static str,
+    field: &str,
     text: &str,
 ) -> Result<InputPicture, ServerError> {
-    if let Some(id) = artifact_id(text) {
+    if let Some(id) = artifact_id(text, app.base_url().as_deref()) {
         let artifact = owned(app, principal, id).await?;
         return stored(app, field, artifact).await;
     }
-    let invalid = |source| ServerError::InvalidImage { field, source };
-    let bytes = images::decode_text(text).map_err(invalid)?;
-    let picture = inspect(bytes).await?.map_err(invalid)?;
+    let picture = images::from_text(text.to_owned()).await.map_err(invalid(field))?;
     let artifact = keep(app, principal, &picture).await?;
     Ok(InputPicture {
         artifact: artifact.id,
@@ -38,6 +36,12 @@ pub async fn picture(
     })
 }
 
+/// Whether any part of the image is transparent.
+pub async fn has_transparency(app: &App, field: &str, image: &InputPicture) -> Result<bool, ServerError> {
+    let bytes = read(app, &image.artifact).await?;
+    images::has_transparency(bytes).await.map_err(invalid(field))
+}
+
 /// The artifact, if it is the caller's.
 pub async fn owned(app: &App, principal: &Principal, id: &str) -> Result<Artifact, ServerError> {
     let missing = || ServerError::NotFound { kind: "artifact", id: id.to_owned() };
@@ -45,43 +49,45 @@ pub async fn owned(app: &App, principal: &Principal, id: &str) -> Result<Artifac
     if artifact.owner == principal.client_id { Ok(artifact) } else { Err(missing()) }
 }
 
-/// The id in an artifact's URI or URL path, or the id itself.
-pub fn artifact_id(text: &str) -> Option<&str> {
+/// The id in an artifact's URI or in its URL at this server, or the id itself.
+pub fn artifact_id<'a>(text: &'a str, base_url: Option<&str>) -> Option<&'a str> {
     let text = text.trim();
-    let id = text
-        .strip_prefix("comfy://artifacts/")
-        .or_else(|| text.strip_prefix("http").and_then(|_| text.split_once("/artifacts/").map(|(_, id)| id)))
-        .unwrap_or(text);
+    let of_url = || text.strip_prefix(base_url?)?.strip_prefix("/artifacts/");
+    let id = text.strip_prefix("comfy://artifacts/").or_else(of_url).unwrap_or(text);
     uuid::Uuid::try_parse(id).is_ok().then_some(id)
 }
 
-async fn stored(app: &App, field: &'static str, artifact: Artifact) -> Result<InputPicture, ServerError> {
+/// A picture whose size is known has been decoded before, and is not decoded again.
+async fn stored(app: &App, field: &str, artifact: Artifact) -> Result<InputPicture, ServerError> {
     if artifact.bytes > MAX_INPUT_BYTES {
         return Err(ServerError::InvalidArgument {
-            field: field.into(),
+            field: field.to_owned(),
             problem: format!(
                 "the artifact is {} bytes long, and at most {MAX_INPUT_BYTES} are taken",
                 artifact.bytes
             ),
         });
     }
-    let (_, bytes) = app
-        .artifacts
-        .read_all(&artifact.id, MAX_INPUT_BYTES)
-        .await
-        .map_err(ServerError::internal)?
-        .ok_or_else(|| ServerError::NotFound { kind: "artifact", id: artifact.id.clone() })?;
-    let picture = inspect(bytes).await?.map_err(|source| ServerError::InvalidImage { field, source })?;
-    Ok(InputPicture {
-        reference: reference(&artifact.sha256, picture.extension),
-        artifact: artifact.id,
-        width: picture.width,
-        height: picture.height,
-    })
+    let known = (images::extension(&artifact.media_type), artifact.width, artifact.height);
+    let (extension, width, height) = if let (Some(extension), Some(width), Some(height)) = known {
+        (extension, width, height)
+    } else {
+        let bytes = read(app, &artifact.id).await?;
+        let picture = images::inspect(bytes).await.map_err(invalid(field))?;
+        (picture.extension, picture.width, picture.height)
+    };
+    let reference = reference(&artifact.sha256, extension);
+    Ok(InputPicture { artifact: artifact.id, reference, width, height })
 }
 
-async fn inspect(bytes: Bytes) -> Result<Result<Picture, PictureError>, ServerError> {
-    tokio::task::spawn_blocking(move || images::inspect(bytes)).await.map_err(ServerError::internal)
+async fn read(app: &App, id: &str) -> Result<Bytes, ServerError> {
+    let found = app.artifacts.read_all(id, MAX_INPUT_BYTES).await.map_err(ServerError::internal)?;
+    let missing = || ServerError::NotFound { kind: "artifact", id: id.to_owned() };
+    found.map(|(_, bytes)| bytes).ok_or_else(missing)
+}
+
+fn invalid(field: &str) -> impl Fn(PictureError) -> ServerError {
+    move |source| ServerError::InvalidImage { field: field.to_owned(), source }
 }
 
 async fn keep(app: &App, principal: &Principal, picture: &Picture) -> Result<Artifact, ServerError> {
@@ -113,18 +119,28 @@ mod tests {
     use super::artifact_id;
 
     #[test]
-    fn ids_are_found_in_every_spelling() {
+    fn ids_are_found_in_every_spelling_and_in_no_other() {
         let id = "0192f0c4-7c1e-7b6e-9d3c-0a1b2c3d4e5f";
+        let base = Some("http://127.0.0.1:9000");
         for text in [
             id.to_owned(),
             format!("comfy://artifacts/{id}"),
             format!("http://127.0.0.1:9000/artifacts/{id}"),
             format!(" {id} "),
         ] {
-            assert_eq!(artifact_id(&text), Some(id), "{text}");
+            assert_eq!(artifact_id(&text, base), Some(id), "{text}");
         }
-        for text in ["iVBORw0KGgo", "comfy://artifacts/../x", "https://example.com/a.png", ""] {
-            assert_eq!(artifact_id(text), None, "{text}");
+        for text in [
+            "iVBORw0KGgo",
+            "comfy://artifacts/../x",
+            "https://example.com/a.png",
+            "",
+            &format!("https://example.com/artifacts/{id}"),
+            &format!("http://127.0.0.1:9000.example.com/artifacts/{id}"),
+            &format!("http://127.0.0.1:9000/x/artifacts/{id}"),
+        ] {
+            assert_eq!(artifact_id(text, base), None, "{text}");
         }
+        assert_eq!(artifact_id(&format!("http://127.0.0.1:9000/artifacts/{id}"), None), None);
     }
 }

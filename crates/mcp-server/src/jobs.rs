@@ -6,8 +6,10 @@ use auth::Principal;
 use futures::FutureExt as _;
 use job_queue::{Enqueued, Job, JobId, JobState, NewJob, Priority, Queue, QueueError};
 use mcp_protocol::wire::Content;
-use mcp_protocol::{CallContext, ToolReply};
+use mcp_protocol::{CallContext, ToolError, ToolReply};
 use progress::{Event, Progress};
+use serde::Deserialize as _;
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,7 @@ use crate::error::ServerError;
 use crate::executor::Finished;
 use crate::images::PREVIEW_BYTES;
 use crate::plan::Plan;
-use crate::views::{ArtifactView, JobReply, JobView};
+use crate::views::{ArtifactView, Brief, JobReply, JobView};
 
 /// A job is begun this often before it is given up.
 const MAX_ATTEMPTS: u32 = 3;
@@ -30,6 +32,34 @@ pub struct Delivery {
     pub wait: Option<Duration>,
     /// The same key gives the same job.
     pub idempotency_key: Option<String>,
+    /// Of the arguments that say what the job does, where there is a key.
+    pub fingerprint: Option<String>,
+}
+
+/// Finds the job that an earlier call with the same key made, and waits for it.
+pub async fn repeated(
+    app: &App,
+    cx: &CallContext,
+    principal: &Principal,
+    delivery: &Delivery,
+) -> Result<Option<ToolReply<JobReply>>, ServerError> {
+    let Some(key) = &delivery.idempotency_key else { return Ok(None) };
+    let found = app.storage.jobs().find(&principal.client_id, key).await.map_err(ServerError::internal)?;
+    let Some(job) = found else { return Ok(None) };
+    check_same(&job, delivery)?;
+    let job = wait(app, cx, job, delivery.wait.unwrap_or(app.default_wait())).await?;
+    made(app, &job).await.map(Some)
+}
+
+/// A key stands for one job; other arguments under it are a mistake of the caller's.
+fn check_same(job: &Job, delivery: &Delivery) -> Result<(), ServerError> {
+    match (Brief::of(job).fingerprint, &delivery.fingerprint) {
+        (Some(before), Some(now)) if before != *now => Err(ServerError::InvalidArgument {
+            field: "idempotency_key".into(),
+            problem: format!("it stands for job {}, which has other arguments; use a new key", job.id),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Queues a plan and waits for it.
@@ -37,27 +67,43 @@ pub async fn run(
     app: &App,
     cx: &CallContext,
     principal: &Principal,
-    plan: &Plan,
+    mut plan: Plan,
     delivery: Delivery,
 ) -> Result<ToolReply<JobReply>, ServerError> {
     let priority = Priority::new(delivery.priority.unwrap_or(0)).map_err(|error| {
         ServerError::InvalidArgument { field: "priority".into(), problem: error.to_string() }
     })?;
-    let payload = serde_json::to_value(plan).map_err(ServerError::internal)?;
-    let mut new = NewJob::new(principal.client_id.clone(), plan.tool.clone(), payload);
+    plan.fingerprint.clone_from(&delivery.fingerprint);
+    let tool = plan.tool.clone();
+    let payload =
+        app.off_runtime(move || serde_json::to_value(plan)).await?.map_err(ServerError::internal)?;
+    let mut new = NewJob::new(principal.client_id.clone(), tool, payload);
     new.priority = priority;
     new.max_attempts = MAX_ATTEMPTS;
     new.idempotency_key.clone_from(&delivery.idempotency_key);
-    let enqueued = app.queue.submit(new).await?;
-    // A caller that hangs up before it learns the job's id can never ask for it again; one with an idempotency key
-    // can, by the same call.
-    let orphan = matches!(enqueued, Enqueued::Created(_)) && delivery.idempotency_key.is_none();
-    let guard = orphan.then(|| OrphanGuard::new(app, enqueued.job().id.clone()));
+    let (enqueued, guard) = submit(app, new).await?;
+    check_same(enqueued.job(), &delivery)?;
     let job = wait(app, cx, enqueued.into_job(), delivery.wait.unwrap_or(app.default_wait())).await?;
     if let Some(guard) = guard {
         guard.disarm();
     }
-    reply(app, &job).await
+    made(app, &job).await
+}
+
+/// Queues a job. A caller that hangs up before it learns the job's id can never ask for it again, so that the guard
+/// comes with the job, also when the caller leaves while it is stored; one with an idempotency key can ask, by the same
+/// call.
+pub(crate) async fn submit(app: &App, new: NewJob) -> Result<(Enqueued, Option<OrphanGuard>), ServerError> {
+    let (queue, stopping) = (app.queue.clone(), app.stopping.clone());
+    let submitted = tokio::spawn(async move {
+        let has_key = new.idempotency_key.is_some();
+        let enqueued = queue.submit(new).await?;
+        let orphan = matches!(enqueued, Enqueued::Created(_)) && !has_key;
+        let guard = orphan.then(|| OrphanGuard { queue, stopping, id: Some(enqueued.job().id.clone()) });
+        Ok((enqueued, guard))
+    });
+    // When nobody awaits it, its result is dropped where it ends, and the guard with it.
+    submitted.await.map_err(ServerError::internal)?
 }
 
 /// Waits for a job, telling the caller how far it is, until it ends, the time is up, or the server stops.
@@ -73,7 +119,13 @@ pub async fn wait(app: &App, cx: &CallContext, job: Job, limit: Duration) -> Res
     loop {
         tokio::select! {
             biased;
-            job_now = &mut ended => return Ok(job_now?.unwrap_or(job)),
+            job_now = &mut ended => {
+                let job = job_now?.unwrap_or(job);
+                if job.state == JobState::Succeeded {
+                    cx.progress(100.0, Some(100.0), Some("done"));
+                }
+                return Ok(job);
+            }
             () = app.stopping.cancelled() => break,
             event = events.next(), if listening => match event {
                 Some(envelope) => tell(cx, &envelope.event),
@@ -86,15 +138,9 @@ pub async fn wait(app: &App, cx: &CallContext, job: Job, limit: Duration) -> Res
 
 /// Percent with one decimal: enough for a bar, and few enough to send.
 fn tell(cx: &CallContext, event: &Event) {
-    match event {
-        Event::Progress(progress) => {
-            let percent = (progress.fraction * 1000.0).floor() / 10.0;
-            cx.progress(percent, Some(100.0), progress.message.as_deref());
-        }
-        Event::State(change) if change.state == JobState::Succeeded.as_str() => {
-            cx.progress(100.0, Some(100.0), Some("done"));
-        }
-        Event::State(_) | Event::Preview(_) => {}
+    if let Event::Progress(progress) = event {
+        let percent = (progress.fraction * 1000.0).floor() / 10.0;
+        cx.progress(percent, Some(100.0), progress.message.as_deref());
     }
 }
 
@@ -106,13 +152,26 @@ pub async fn owned(app: &App, principal: &Principal, id: &str) -> Result<Job, Se
     if job.owner == principal.client_id { Ok(job) } else { Err(missing()) }
 }
 
+/// What the tool that makes a job answers: for a job that failed, an error that has the job.
+async fn made(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerError> {
+    let reply = reply(app, job).await?;
+    let Some(error) = &reply.output.job.error else { return Ok(reply) };
+    let error = ToolError {
+        code: error.code.clone(),
+        message: error.message.clone(),
+        remedy: error.remedy.clone(),
+        data: Some(Box::new(json!({"job_id": job.id}))),
+    };
+    Ok(reply.failed(error))
+}
+
 /// What is answered about a job: the text, a small preview, and a link to each artifact.
 pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerError> {
     let mut view = view(app, job).await?;
     let mut content = vec![Content::text(String::new())];
     if job.state == JobState::Succeeded
         && let Some(result) = &job.result
-        && let Ok(finished) = serde_json::from_value::<Finished>(result.clone())
+        && let Ok(finished) = Finished::deserialize(result)
     {
         let base_url = app.base_url();
         let mut preview_room = PREVIEW_BYTES;
@@ -132,6 +191,7 @@ pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerEr
             view.artifacts.push(artifact);
         }
         view.texts = finished.texts;
+        view.warnings.extend(finished.warnings);
     }
     let next = next_step(&view);
     content[0] = Content::text(text(&view, next.as_deref()));
@@ -146,7 +206,7 @@ async fn view(app: &App, job: &Job) -> Result<JobView, ServerError> {
         JobState::Running => {
             if let Some(progress) = latest_progress(app, job) {
                 view.progress = Some((progress.fraction * 1000.0).floor() / 1000.0);
-                view.message = progress.message;
+                view.message = progress.message.or(view.message);
             }
         }
         _ => {}
@@ -205,6 +265,16 @@ fn text(view: &JobView, next: Option<&str>) -> String {
     if let Some(seed) = view.seed {
         let _ = write!(text, ", seed {seed}");
     }
+    if !view.parameters.is_empty() {
+        let told = view.parameters.iter().map(|(name, value)| match value.as_str() {
+            Some(value) => format!("{name} {value}"),
+            None => format!("{name} {value}"),
+        });
+        let _ = write!(text, "\n{}", told.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(message) = &view.message {
+        let _ = write!(text, "\n{message}");
+    }
     if let Some(error) = &view.error {
         let _ = write!(text, "\n{}: {}", error.code, error.message);
         if let Some(remedy) = &error.remedy {
@@ -230,17 +300,13 @@ fn text(view: &JobView, next: Option<&str>) -> String {
 }
 
 /// Cancels a job whose caller went away before it learned the id.
-struct OrphanGuard {
+pub(crate) struct OrphanGuard {
     queue: Queue,
     stopping: CancellationToken,
     id: Option<JobId>,
 }
 
 impl OrphanGuard {
-    fn new(app: &App, id: JobId) -> Self {
-        Self { queue: app.queue.clone(), stopping: app.stopping.clone(), id: Some(id) }
-    }
-
     fn disarm(mut self) {
         self.id = None;
     }
@@ -266,7 +332,8 @@ impl Drop for OrphanGuard {
 impl From<QueueError> for ServerError {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Full { limit } | QueueError::OwnerFull { limit } => Self::QueueFull { limit },
+            QueueError::Full { limit } => Self::QueueFull { limit },
+            QueueError::OwnerFull { limit } => Self::OwnQueueFull { limit },
             QueueError::Invalid { field, reason } => {
                 Self::InvalidArgument { field: field.to_owned(), problem: reason.clone() }
             }

@@ -1,12 +1,13 @@
 //! What clients are shown of jobs and artifacts. Not the domain's own types, so that those can change.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use job_queue::{Job, JobState};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use storage::Artifact;
-
-use crate::plan::Plan;
 
 /// A job's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -96,6 +97,9 @@ pub struct JobView {
     /// Gives the same picture again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// What it is made with, given or chosen.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorView>,
@@ -104,7 +108,7 @@ pub struct JobView {
     /// Texts that came out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<String>,
-    /// What ComfyUI left out or ignored without a word.
+    /// What was chosen, changed or left out in a way that the caller may not expect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -166,33 +170,65 @@ impl ArtifactView {
     }
 }
 
+/// What is read of a stored [`Plan`](crate::plan::Plan) to speak of its job; the graph, which may be large, is not.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Brief<'a> {
+    #[serde(borrow)]
+    workflow: Cow<'a, str>,
+    seed: Option<u64>,
+    parameters: Map<String, Value>,
+    warnings: Vec<String>,
+    #[serde(borrow)]
+    pub(crate) fingerprint: Option<Cow<'a, str>>,
+}
+
+impl<'a> Brief<'a> {
+    /// Of a job; empty when it can't be read.
+    pub(crate) fn of(job: &'a Job) -> Self {
+        Self::deserialize(&job.payload).unwrap_or_default()
+    }
+}
+
+/// Why the last attempt failed, of a job that is tried again.
+fn last_failure(job: &Job) -> Option<String> {
+    let attempt = match job.state {
+        JobState::Queued => job.attempt,
+        JobState::Running => job.attempt.saturating_sub(1),
+        _ => return None,
+    };
+    let error = job.error.as_ref()?;
+    Some(format!("attempt {} failed: {}, trying again", attempt.max(1), error.message))
+}
+
 impl JobView {
     /// What a client sees of a job, without what is asked elsewhere: place, progress and artifacts.
     pub fn new(job: &Job) -> Self {
-        let plan = serde_json::from_value::<Plan>(job.payload.clone()).ok();
+        let brief = Brief::of(job);
         let time = |at: Timestamp| at.to_string();
         Self {
             id: job.id.to_string(),
             state: job.state.into(),
             tool: job.kind.clone(),
-            workflow: plan.as_ref().map(|plan| plan.workflow.clone()).unwrap_or_default(),
+            workflow: brief.workflow.into_owned(),
             priority: job.priority.get(),
             position: None,
             progress: None,
-            message: None,
+            message: last_failure(job),
             created_at: time(job.created_at),
             started_at: job.started_at.map(time),
             finished_at: job.finished_at.map(time),
             attempt: job.attempt,
-            seed: plan.as_ref().and_then(|plan| plan.seed),
-            error: job.error.as_ref().filter(|_| job.state != JobState::Succeeded).map(|error| ErrorView {
+            seed: brief.seed,
+            parameters: brief.parameters,
+            error: job.error.as_ref().filter(|_| job.state == JobState::Failed).map(|error| ErrorView {
                 code: error.code.clone(),
                 message: error.message.clone(),
                 remedy: error.remedy.clone(),
             }),
             artifacts: Vec::new(),
             texts: Vec::new(),
-            warnings: plan.map(|plan| plan.warnings).unwrap_or_default(),
+            warnings: brief.warnings,
         }
     }
 }

@@ -87,7 +87,7 @@ impl Registered {
             Err(error) => Err(error),
         };
         match reply {
-            Ok(reply) => succeeded(reply),
+            Ok(reply) => answered(reply),
             Err(error) => self.failed(&error),
         }
     }
@@ -118,13 +118,19 @@ fn param_headers(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHe
     }
 }
 
-fn succeeded(reply: ToolReply<Value>) -> CallToolResult {
+fn answered(reply: ToolReply<Value>) -> CallToolResult {
     let output = Some(reply.output).filter(|output| !output.is_null());
     let content = match (&output, reply.content) {
         (Some(output), content) if content.is_empty() => vec![Content::text(output.to_string())],
         (_, content) => content,
     };
-    CallToolResult { content, structured_content: output, is_error: false, frame: ResultFrame::default() }
+    let meta = reply.error.as_ref().map(ToolError::structured);
+    CallToolResult {
+        content,
+        structured_content: output,
+        is_error: reply.error.is_some(),
+        frame: ResultFrame { meta, ..ResultFrame::default() },
+    }
 }
 
 impl std::fmt::Debug for Registered {

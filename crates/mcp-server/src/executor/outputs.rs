@@ -88,20 +88,15 @@ impl ComfyExecutor {
     async fn add_preview(&self, id: &str) -> Result<(), ExecuteError> {
         let found = self.artifacts.read_all(id, MAX_PREVIEWED_BYTES).await.map_err(storage_failed)?;
         let Some((_, bytes)) = found else { return Ok(()) };
-        let made = tokio::task::spawn_blocking(move || images::preview(&bytes)).await;
-        match made {
-            Ok(Ok((width, height, preview))) => self
+        match images::preview(bytes).await {
+            Ok((width, height, preview)) => self
                 .artifacts
                 .set_image_info(id, width, height, Some((preview.media_type.to_owned(), preview.bytes)))
                 .await
                 .map(|_| ())
                 .map_err(storage_failed),
-            Ok(Err(error)) => {
-                tracing::debug!(artifact.id = %id, %error, "an output has no preview");
-                Ok(())
-            }
             Err(error) => {
-                tracing::warn!(artifact.id = %id, %error, "making a preview failed");
+                tracing::debug!(artifact.id = %id, %error, "an output has no preview");
                 Ok(())
             }
         }

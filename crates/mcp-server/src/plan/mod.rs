@@ -2,22 +2,29 @@
 //! is silent, the parameters are set, and everything is checked against what the backend has.
 
 mod choose;
+mod draft;
+mod files;
+mod loras;
+mod parameters;
+mod size;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use workflow_analyzer::edit::{self, ControlNet, Lora, Mask};
-use workflow_analyzer::{Analysis, Graph, ObjectInfo, Severity, analyze, validate};
+use workflow_analyzer::{Graph, ObjectInfo, Severity, analyze, validate};
 
 use self::choose::Means;
-use crate::catalog::{Catalog, Origin, Workflow};
-use crate::error::{ServerError, line};
+use self::draft::Draft;
+use crate::catalog::{Catalog, Workflow};
+use crate::error::ServerError;
 
-/// Source images above this many pixels are scaled down before they are sampled, unless a size is asked for.
-const MAX_SOURCE_PIXELS: u64 = 2048 * 1024;
+/// A graph that a call brings may have this many nodes: some ten times the largest that people share.
+pub const MAX_NODES: usize = 5_000;
 
 /// A picture that a client sent or named, and the name under which the graph loads it.
 #[derive(Debug, Clone)]
@@ -70,6 +77,15 @@ pub struct Control {
     pub end: f64,
 }
 
+/// Which files of ComfyUI a graph may load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// All that ComfyUI has: it has one user.
+    All,
+    /// Those of this call, and those that the operator's workflow names: the others may be another client's.
+    Own,
+}
+
 /// What `generate_image`, `img2img` and `inpaint` ask for.
 #[derive(Debug, Clone)]
 pub struct ImageRequest {
@@ -89,6 +105,8 @@ pub struct ImageRequest {
     pub loras: Vec<Lora>,
     /// A ControlNet to attach.
     pub control: Option<Control>,
+    /// What the graph may load.
+    pub files: Files,
 }
 
 /// What a job runs: stored with it, so that it is the same after a restart.
@@ -104,11 +122,17 @@ pub struct Plan {
     pub uploads: Vec<Upload>,
     /// The seed, when the graph has one.
     pub seed: Option<u64>,
+    /// What the picture is made with, given or chosen: model, size, steps and so on.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
     /// How much of the work each node is.
     pub weights: HashMap<String, f64>,
-    /// What ComfyUI will leave out or ignore without a word.
+    /// What was changed or chosen in a way that the caller may not expect, and what ComfyUI will ignore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Of the call's arguments, where it has an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// A picture for the input folder.
@@ -134,21 +158,23 @@ pub fn image(
     request: &ImageRequest,
 ) -> Result<Plan, ServerError> {
     let workflow = base(info, catalog, request)?;
-    let mut graph = workflow.graph.clone();
+    let mut draft = Draft::new(info, workflow, request.files, &request.parameters);
     let mut values = request.parameters.clone();
-    let mut uploads = start_from(&mut graph, info, request)?;
-    let size = size(&graph, info, request, &mut values);
-    fill_in(&mut graph, info, workflow, request.model.as_deref())?;
+    start_from(&mut draft, &request.source)?;
+    let size = size::choose(&mut draft, request, &mut values);
+    loras::make_room(&mut draft, &request.loras);
+    draft.fill_in(request.model.as_deref())?;
     if let Some((width, height)) = size {
-        edit::scale_source(&mut graph, info, width, height)?;
+        edit::scale_source(&mut draft.graph, info, width, height)?;
     }
-    let seed = finish_parameters(&mut graph, info, &mut values)?;
-    apply_loras(&mut graph, info, &request.loras)?;
+    parameters::set(&mut draft, values)?;
+    loras::apply(&mut draft, &request.loras)?;
     if let Some(control) = &request.control {
-        attach_control(&mut graph, info, control)?;
-        uploads.push(Upload::from(&control.image));
+        attach_control(&mut draft, control)?;
     }
-    checked(tool, &workflow.name, &graph, info, uploads, seed)
+    let mut plan = draft.finish(tool, "")?;
+    size::tell(&mut plan, &request.source, size);
+    Ok(plan)
 }
 
 /// A graph to run as it is, but for the parameters.
@@ -156,20 +182,40 @@ pub fn image(
 pub struct GraphRequest<'a> {
     /// The workflow, stored or sent.
     pub workflow: &'a Workflow,
-    /// By the names of [`Analysis::parameters`], or `node.input`.
+    /// By the names of [`Analysis::parameters`](workflow_analyzer::Analysis::parameters), or `node.input`.
     pub parameters: Map<String, Value>,
     /// Pictures that the parameters name.
     pub uploads: Vec<Upload>,
+    /// What the graph may load.
+    pub files: Files,
 }
 
 /// Plans a run of a given graph.
 pub fn workflow(tool: &str, info: &ObjectInfo, request: GraphRequest<'_>) -> Result<Plan, ServerError> {
-    let mut graph = request.workflow.graph.clone();
-    let mut values = request.parameters;
-    let model = values.get("model").and_then(Value::as_str).map(str::to_owned);
-    fill_in(&mut graph, info, request.workflow, model.as_deref())?;
-    let seed = finish_parameters(&mut graph, info, &mut values)?;
-    checked(tool, &request.workflow.name, &graph, info, request.uploads, seed)
+    let mut draft = Draft::new(info, request.workflow, request.files, &request.parameters);
+    draft.uploads = request.uploads;
+    let model = request.parameters.get("model").and_then(Value::as_str).map(str::to_owned);
+    draft.fill_in(model.as_deref())?;
+    parameters::set(&mut draft, request.parameters)?;
+    draft.finish(tool, "parameters.")
+}
+
+/// Whether a workflow could run with what is installed, once it is given its images.
+pub fn is_runnable(info: &ObjectInfo, workflow: &Workflow) -> bool {
+    let mut draft = Draft::new(info, workflow, Files::All, &Map::new());
+    let is_error = |severity: Severity| severity == Severity::Error;
+    draft.fill_in(None).is_ok() && !validate(&draft.graph, info).iter().any(|found| is_error(found.severity))
+}
+
+/// Reads a graph that a call brings.
+pub fn read_graph(graph: &Map<String, Value>) -> Result<Graph, ServerError> {
+    let invalid = |problem: String| ServerError::InvalidArgument { field: "graph".into(), problem };
+    // What people save from the network tab is the whole request, with the graph in `prompt`.
+    let nodes = graph.get("prompt").and_then(Value::as_object).map_or(graph.len(), Map::len);
+    if nodes.max(graph.len()) > MAX_NODES {
+        return Err(invalid(format!("it has {nodes} nodes, and at most {MAX_NODES} are taken")));
+    }
+    Graph::from_json(&Value::Object(graph.clone())).map_err(|error| invalid(error.to_string()))
 }
 
 /// The named workflow, or the shipped one that goes with what is installed.
@@ -179,7 +225,7 @@ fn base<'a>(
     request: &ImageRequest,
 ) -> Result<&'a Workflow, ServerError> {
     if let Some(name) = &request.workflow {
-        return find(catalog, name);
+        return find(catalog, name).map(AsRef::as_ref);
     }
     let name = match (choose::means(info, request.model.as_deref())?, &request.source) {
         (Means::DiffusionModel, _) => "txt2img_diffusion_model",
@@ -187,11 +233,11 @@ fn base<'a>(
         (Means::Checkpoint, Source::Image { .. }) => "img2img",
         (Means::Checkpoint, Source::Inpaint { .. }) => "inpaint",
     };
-    find(catalog, name)
+    find(catalog, name).map(AsRef::as_ref)
 }
 
 /// The workflow of that name, or an error with the nearest names.
-pub fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Workflow, ServerError> {
+pub fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Workflow>, ServerError> {
     if let Some(workflow) = catalog.get(name) {
         return Ok(workflow);
     }
@@ -202,152 +248,26 @@ pub fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Workflow, Server
 }
 
 /// Makes the graph start from the source.
-fn start_from(
-    graph: &mut Graph,
-    info: &ObjectInfo,
-    request: &ImageRequest,
-) -> Result<Vec<Upload>, ServerError> {
-    match &request.source {
-        Source::Text => Ok(Vec::new()),
+fn start_from(draft: &mut Draft<'_>, source: &Source) -> Result<(), ServerError> {
+    match source {
+        Source::Text => {}
         Source::Image { image, strength } => {
-            edit::to_img2img(graph, info, &image.reference, *strength)?;
-            Ok(vec![Upload::from(image)])
+            edit::to_img2img(&mut draft.graph, draft.info, &image.reference, *strength)?;
+            draft.uploads.push(Upload::from(image));
         }
         Source::Inpaint { image, mask, strength } => {
             let place = mask.as_ref().map_or(Mask::Alpha, |mask| Mask::Image(&mask.reference));
-            edit::to_inpaint(graph, info, &image.reference, place, *strength)?;
-            Ok(std::iter::once(image).chain(mask).map(Upload::from).collect())
+            edit::to_inpaint(&mut draft.graph, draft.info, &image.reference, place, *strength)?;
+            draft.uploads.extend(std::iter::once(image).chain(mask).map(Upload::from));
         }
-    }
-}
-
-type SourceSize = (Option<u32>, Option<u32>);
-
-/// The size to sample in. From text it is a pair of parameters; from an image the image's own, scaled when it is
-/// asked for or when the image is too large to be sampled.
-fn size(
-    graph: &Graph,
-    info: &ObjectInfo,
-    request: &ImageRequest,
-    values: &mut Map<String, Value>,
-) -> Option<SourceSize> {
-    let image = match &request.source {
-        Source::Text => {
-            for (name, asked) in [("width", request.width), ("height", request.height)] {
-                if let Some(asked) = asked {
-                    values.insert(name.into(), asked.into());
-                }
-            }
-            if request.width.is_none() && request.height.is_none() && request.workflow.is_none() {
-                suit_size(graph, info, request, values);
-            }
-            return None;
-        }
-        Source::Image { image, .. } | Source::Inpaint { image, .. } => image,
-    };
-    if request.width.is_some() || request.height.is_some() {
-        let side = |asked: Option<u64>| asked.and_then(|side| u32::try_from(side).ok());
-        return Some((side(request.width), side(request.height)));
-    }
-    let pixels = u64::from(image.width) * u64::from(image.height);
-    if pixels <= MAX_SOURCE_PIXELS {
-        return None;
-    }
-    let scale = (MAX_SOURCE_PIXELS as f64 / pixels as f64).sqrt();
-    let side = |pixels: u32| Some(((f64::from(pixels) * scale) as u32 / 8 * 8).max(8));
-    Some((side(image.width), side(image.height)))
-}
-
-fn suit_size(graph: &Graph, info: &ObjectInfo, request: &ImageRequest, values: &mut Map<String, Value>) {
-    let analysis = analyze(graph, info);
-    let model = request.model.clone().or_else(|| {
-        let parameter = analysis.parameter("model")?;
-        let binding = parameter.bindings.first()?;
-        let class = &graph.nodes.get(&binding.node)?.class_type;
-        choose::default_model(&info.options(class, &binding.input)).map(str::to_owned)
-    });
-    if let Some(model) = model {
-        let (width, height) = choose::default_size(&model);
-        values.insert("width".into(), width.into());
-        values.insert("height".into(), height.into());
-    }
-}
-
-/// Puts the model that was asked for into the graph, and installed files in the place of placeholders.
-fn fill_in(
-    graph: &mut Graph,
-    info: &ObjectInfo,
-    workflow: &Workflow,
-    model: Option<&str>,
-) -> Result<(), ServerError> {
-    let analysis = analyze(graph, info);
-    if let Some(model) = model {
-        let file = installed_model(graph, info, &analysis, model)?;
-        edit::set_parameters(graph, &analysis, &Map::from_iter([("model".to_owned(), file.into())]))?;
-    }
-    if workflow.origin == Origin::Shipped {
-        let analysis = analyze(graph, info);
-        choose::fill_models(graph, &analysis, info)?;
     }
     Ok(())
 }
 
-/// The file of that name among those that the graph's own loader offers.
-fn installed_model(
-    graph: &Graph,
-    info: &ObjectInfo,
-    analysis: &Analysis,
-    model: &str,
-) -> Result<String, ServerError> {
-    let options = analysis
-        .parameter("model")
-        .and_then(|parameter| parameter.bindings.first())
-        .and_then(|binding| Some(info.options(&graph.nodes.get(&binding.node)?.class_type, &binding.input)))
-        .ok_or_else(|| ServerError::InvalidArgument {
-            field: "model".into(),
-            problem: "this workflow loads no model that could be chosen".into(),
-        })?;
-    choose::named(&options, model)
-        .map(str::to_owned)
-        .ok_or_else(|| choose::unknown("model", model, options.iter().copied()))
-}
-
-/// Sets the parameters; a seed that isn't given is drawn, so that the same call makes another picture.
-fn finish_parameters(
-    graph: &mut Graph,
-    info: &ObjectInfo,
-    values: &mut Map<String, Value>,
-) -> Result<Option<u64>, ServerError> {
-    let analysis = analyze(graph, info);
-    if analysis.parameter("seed").is_some() && !values.contains_key("seed") {
-        values.insert("seed".into(), fresh_seed().into());
-    }
-    // The model was set before, under its installed name.
-    values.remove("model");
-    edit::set_parameters(graph, &analysis, values)?;
-    Ok(values.get("seed").and_then(Value::as_u64))
-}
-
-/// A seed below 2^53, so that a client that reads numbers as doubles gives back the same one.
-fn fresh_seed() -> u64 {
-    uuid::Uuid::new_v4().as_u64_pair().0 >> 11
-}
-
-fn apply_loras(graph: &mut Graph, info: &ObjectInfo, loras: &[Lora]) -> Result<(), ServerError> {
-    if loras.is_empty() {
-        return Ok(());
-    }
-    let options = info.options("LoraLoader", "lora_name");
-    let resolve = |lora: &Lora| match choose::named(&options, &lora.name) {
-        Some(file) => Ok(Lora { name: file.to_owned(), ..lora.clone() }),
-        None => Err(choose::unknown("loras.name", &lora.name, options.iter().copied())),
-    };
-    let loras = loras.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    Ok(edit::apply_loras(graph, info, &loras)?)
-}
-
 /// Attaches the ControlNet; a workflow that is made for a guiding image gets it as a parameter.
-fn attach_control(graph: &mut Graph, info: &ObjectInfo, control: &Control) -> Result<(), ServerError> {
+fn attach_control(draft: &mut Draft<'_>, control: &Control) -> Result<(), ServerError> {
+    let info = draft.info;
+    draft.uploads.push(Upload::from(&control.image));
     let options = info.options("ControlNetLoader", "control_net_name");
     let model = match &control.model {
         Some(name) => choose::named(&options, name)
@@ -364,9 +284,9 @@ fn attach_control(graph: &mut Graph, info: &ObjectInfo, control: &Control) -> Re
         start: control.start,
         end: control.end,
     };
-    let analysis = analyze(graph, info);
+    let analysis = analyze(&draft.graph, info);
     if analysis.parameter("control_image").is_none() {
-        return Ok(edit::attach_controlnet(graph, info, &control)?);
+        return Ok(edit::attach_controlnet(&mut draft.graph, info, &control)?);
     }
     let values = [
         ("controlnet", Value::from(control.model)),
@@ -377,29 +297,5 @@ fn attach_control(graph: &mut Graph, info: &ObjectInfo, control: &Control) -> Re
     ];
     let present = values.into_iter().filter(|(name, _)| analysis.parameter(name).is_some());
     let values = present.map(|(name, value)| (name.to_owned(), value)).collect();
-    Ok(edit::set_parameters(graph, &analysis, &values)?)
-}
-
-fn checked(
-    tool: &str,
-    workflow: &str,
-    graph: &Graph,
-    info: &ObjectInfo,
-    uploads: Vec<Upload>,
-    seed: Option<u64>,
-) -> Result<Plan, ServerError> {
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        validate(graph, info).into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
-    if !errors.is_empty() {
-        return Err(ServerError::InvalidWorkflow(errors));
-    }
-    Ok(Plan {
-        tool: tool.to_owned(),
-        workflow: workflow.to_owned(),
-        graph: graph.to_json(),
-        uploads,
-        seed,
-        weights: analyze(graph, info).weights,
-        warnings: warnings.iter().map(line).collect(),
-    })
+    Ok(edit::set_parameters(&mut draft.graph, &analysis, &values)?)
 }

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use workflow_analyzer::edit::Lora;
 
+use crate::error::ServerError;
 use crate::jobs::Delivery;
 
 // Three tools carry these fields into every agent's context: what they mean stands once, in the description of
 // `generate_image`, and not in doc comments here, which would become part of each schema.
 
 /// How a picture is sampled.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Sampling {
     pub(super) negative_prompt: Option<String>,
     pub(super) model: Option<String>,
@@ -29,7 +31,7 @@ pub(super) struct Sampling {
     pub(super) workflow: Option<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoraArgs {
     pub(super) name: String,
@@ -38,7 +40,7 @@ pub(super) struct LoraArgs {
 }
 
 /// How the job is queued, and how long the call waits.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Queueing {
     #[schemars(range(min = -100, max = 100))]
     pub(super) priority: Option<i64>,
@@ -47,13 +49,63 @@ pub(super) struct Queueing {
     pub(super) idempotency_key: Option<String>,
 }
 
-impl From<Queueing> for Delivery {
-    fn from(args: Queueing) -> Self {
-        Self {
-            priority: args.priority,
-            wait: seconds(args.wait_seconds),
-            idempotency_key: args.idempotency_key,
+/// How a job is to be delivered. `what` is the rest of the arguments: under one key they have to stay the same.
+pub(super) async fn delivery(
+    tool: &'static str,
+    queueing: Queueing,
+    what: &impl Serialize,
+) -> Result<Delivery, ServerError> {
+    let fingerprint = match &queueing.idempotency_key {
+        Some(_) => {
+            let what = serde_json::to_value(what).map_err(ServerError::internal)?;
+            let hashing = tokio::task::spawn_blocking(move || fingerprint(tool, &what));
+            Some(hashing.await.map_err(ServerError::internal)?)
         }
+        None => None,
+    };
+    Ok(Delivery {
+        priority: queueing.priority,
+        wait: seconds(queueing.wait_seconds),
+        idempotency_key: queueing.idempotency_key,
+        fingerprint,
+    })
+}
+
+/// The same for the same arguments, in whatever order their members are.
+fn fingerprint(tool: &str, what: &Value) -> String {
+    let mut hash = Sha256::new();
+    hash.update(tool);
+    add(&mut hash, what);
+    format!("{:x}", hash.finalize())
+}
+
+fn add(hash: &mut Sha256, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            hash.update(b"{");
+            for (name, value) in members {
+                hash.update(Value::from(name.as_str()).to_string());
+                hash.update(b":");
+                add(hash, value);
+                hash.update(b",");
+            }
+            hash.update(b"}");
+        }
+        Value::Array(items) => {
+            hash.update(b"[");
+            for item in items {
+                add(hash, item);
+                hash.update(b",");
+            }
+            hash.update(b"]");
+        }
+        Value::String(text) => {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        plain => hash.update(plain.to_string()),
     }
 }
 

@@ -1,18 +1,19 @@
 //! `generate_image`, `img2img` and `inpaint`.
 
+use std::mem;
 use std::sync::Arc;
 
 use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::arguments::{Queueing, Sampling};
-use super::{creates, principal};
+use super::arguments::{Queueing, Sampling, delivery};
+use super::{creates, files, principal};
 use crate::app::App;
 use crate::error::ServerError;
 use crate::inputs;
 use crate::jobs::{self, Delivery};
-use crate::plan::{self, Control, ImageRequest, Source};
+use crate::plan::{self, Control, ImageRequest, InputPicture, Source};
 use crate::views::JobReply;
 
 /// How far img2img goes from its image when the call doesn't say.
@@ -30,7 +31,7 @@ pub(super) struct Img2Img(pub(super) Arc<App>);
 /// Paints a part of a picture anew.
 pub(super) struct Inpaint(pub(super) Arc<App>);
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct GenerateImageArgs {
     prompt: String,
     #[schemars(range(min = 16, max = 16384))]
@@ -46,7 +47,7 @@ pub(super) struct GenerateImageArgs {
     queueing: Queueing,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ControlNetArgs {
     /// Artifact id or URI, data: URI, or base64
@@ -60,7 +61,7 @@ struct ControlNetArgs {
     end: Option<f64>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Img2ImgArgs {
     prompt: String,
     /// Artifact id or URI, data: URI, or base64
@@ -78,7 +79,7 @@ pub(super) struct Img2ImgArgs {
     queueing: Queueing,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct InpaintArgs {
     prompt: String,
     /// Artifact id or URI, data: URI, or base64
@@ -111,11 +112,15 @@ impl Tool for GenerateImage {
         &ORIGINAL_NAMES
     }
 
-    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let principal = principal(&cx)?;
+    async fn call(&self, cx: CallContext, mut args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let (app, principal) = (&self.0, principal(&cx)?);
+        let delivery = delivery("generate_image", mem::take(&mut args.queueing), &args).await?;
+        if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
+            return Ok(reply);
+        }
         let control = match args.controlnet {
             Some(control) => Some(Control {
-                image: inputs::picture(&self.0, &principal, "controlnet.image", &control.image).await?,
+                image: inputs::picture(app, &principal, "controlnet.image", &control.image).await?,
                 model: control.model,
                 strength: control.strength.unwrap_or(1.0),
                 start: control.start.unwrap_or(0.0),
@@ -123,14 +128,14 @@ impl Tool for GenerateImage {
             }),
             None => None,
         };
-        let mut request = request(Source::Text, &args.prompt, &args.sampling);
+        let mut request = request(app, Source::Text, &args.prompt, &args.sampling);
         request.width = args.width;
         request.height = args.height;
         request.control = control;
         if let Some(batch_size) = args.batch_size {
             request.parameters.insert("batch_size".into(), batch_size.into());
         }
-        Ok(run(&self.0, &cx, "generate_image", request, args.queueing.into()).await?)
+        Ok(run(app, &cx, "generate_image", request, delivery).await?)
     }
 }
 
@@ -146,13 +151,18 @@ impl Tool for Img2Img {
         &ORIGINAL_NAMES
     }
 
-    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let image = inputs::picture(&self.0, &*principal(&cx)?, "image", &args.image).await?;
+    async fn call(&self, cx: CallContext, mut args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let (app, principal) = (&self.0, principal(&cx)?);
+        let delivery = delivery("img2img", mem::take(&mut args.queueing), &args).await?;
+        if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
+            return Ok(reply);
+        }
+        let image = inputs::picture(app, &principal, "image", &args.image).await?;
         let source = Source::Image { image, strength: args.strength.unwrap_or(IMG2IMG_STRENGTH) };
-        let mut request = request(source, &args.prompt, &args.sampling);
+        let mut request = request(app, source, &args.prompt, &args.sampling);
         request.width = args.width;
         request.height = args.height;
-        Ok(run(&self.0, &cx, "img2img", request, args.queueing.into()).await?)
+        Ok(run(app, &cx, "img2img", request, delivery).await?)
     }
 }
 
@@ -168,20 +178,37 @@ impl Tool for Inpaint {
         &ORIGINAL_NAMES
     }
 
-    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let principal = principal(&cx)?;
-        let image = inputs::picture(&self.0, &principal, "image", &args.image).await?;
-        let mask = match &args.mask {
-            Some(mask) => Some(inputs::picture(&self.0, &principal, "mask", mask).await?),
-            None => None,
+    async fn call(&self, cx: CallContext, mut args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let (app, principal) = (&self.0, principal(&cx)?);
+        let delivery = delivery("inpaint", mem::take(&mut args.queueing), &args).await?;
+        if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
+            return Ok(reply);
+        }
+        let image = inputs::picture(app, &principal, "image", &args.image).await?;
+        let mask = if let Some(mask) = &args.mask {
+            Some(inputs::picture(app, &principal, "mask", mask).await?)
+        } else {
+            check_transparency(app, &image).await?;
+            None
         };
         let strength = args.strength.unwrap_or(INPAINT_STRENGTH);
-        let request = request(Source::Inpaint { image, mask, strength }, &args.prompt, &args.sampling);
-        Ok(run(&self.0, &cx, "inpaint", request, args.queueing.into()).await?)
+        let request = request(app, Source::Inpaint { image, mask, strength }, &args.prompt, &args.sampling);
+        Ok(run(app, &cx, "inpaint", request, delivery).await?)
     }
 }
 
-fn request(source: Source, prompt: &str, sampling: &Sampling) -> ImageRequest {
+/// Without a mask and without a transparent part, nothing would be painted.
+async fn check_transparency(app: &App, image: &InputPicture) -> Result<(), ServerError> {
+    if inputs::has_transparency(app, "image", image).await? {
+        return Ok(());
+    }
+    Err(ServerError::InvalidArgument {
+        field: "mask".into(),
+        problem: "the image has no transparent part; give a mask".into(),
+    })
+}
+
+fn request(app: &App, source: Source, prompt: &str, sampling: &Sampling) -> ImageRequest {
     ImageRequest {
         workflow: sampling.workflow.clone(),
         model: sampling.model.clone(),
@@ -191,16 +218,18 @@ fn request(source: Source, prompt: &str, sampling: &Sampling) -> ImageRequest {
         parameters: sampling.parameters(prompt),
         loras: sampling.loras(),
         control: None,
+        files: files(app),
     }
 }
 
 async fn run(
     app: &App,
     cx: &CallContext,
-    tool: &str,
+    tool: &'static str,
     request: ImageRequest,
     delivery: Delivery,
 ) -> Result<ToolReply<JobReply>, ServerError> {
-    let plan = app.planned(|info| plan::image(tool, info, &app.catalog, &request)).await?;
-    jobs::run(app, cx, &*principal(cx)?, &plan, delivery).await
+    let catalog = Arc::clone(&app.catalog);
+    let plan = app.planned(move |info| plan::image(tool, info, &catalog, &request)).await?;
+    jobs::run(app, cx, &*principal(cx)?, plan, delivery).await
 }

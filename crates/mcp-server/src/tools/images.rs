@@ -18,8 +18,9 @@ use crate::views::ArtifactView;
 /// Gives a stored picture.
 pub(super) struct GetImage(pub(super) Arc<App>);
 
-/// A file in full size goes into the answer up to this many bytes; above it the URL has to do.
-const MAX_INLINE_BYTES: u64 = 20 << 20;
+/// A file in full size goes into the answer up to this many bytes: as base64 it has a third more, and clients on stdio
+/// read lines of 10 MiB.
+const MAX_INLINE_BYTES: u64 = 7 << 20;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct GetImageArgs {
@@ -57,9 +58,10 @@ impl Tool for GetImage {
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<ImageReply>, ToolError> {
         let app = &self.0;
-        let id = inputs::artifact_id(&args.artifact_id).unwrap_or(&args.artifact_id);
+        let base_url = app.base_url();
+        let id = inputs::artifact_id(&args.artifact_id, base_url.as_deref()).unwrap_or(&args.artifact_id);
         let artifact = inputs::owned(app, &*principal(&cx)?, id).await?;
-        let view = ArtifactView::new(artifact, app.base_url().as_deref());
+        let view = ArtifactView::new(artifact, base_url.as_deref());
         let (media_type, bytes) = match args.size.unwrap_or(Size::Preview) {
             Size::Full => full(app, &view).await?,
             Size::Preview => preview(app, &view).await?,
@@ -71,16 +73,18 @@ impl Tool for GetImage {
 
 async fn full(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::Bytes), ServerError> {
     if artifact.bytes > MAX_INLINE_BYTES {
-        return Err(ServerError::InvalidArgument {
-            field: "size".into(),
-            problem: format!(
-                "the file is {} bytes long and too large for an answer; fetch it from {}",
-                artifact.bytes,
-                artifact.url.as_deref().unwrap_or("the server over HTTP, at /artifacts/ID")
-            ),
-        });
+        return Err(ServerError::InvalidArgument { field: "size".into(), problem: too_large(artifact) });
     }
     Ok((artifact.media_type.clone(), bytes(app, artifact).await?))
+}
+
+fn too_large(artifact: &ArtifactView) -> String {
+    let size =
+        format!("the file is {} bytes long, and an answer has room for {MAX_INLINE_BYTES}", artifact.bytes);
+    match &artifact.url {
+        Some(url) => format!("{size}; fetch it from {url}, or ask for size=preview"),
+        None => format!("{size}; ask for size=preview"),
+    }
 }
 
 async fn preview(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::Bytes), ServerError> {
@@ -88,9 +92,8 @@ async fn preview(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::B
         return Ok(stored);
     }
     let bytes = bytes(app, artifact).await?;
-    let made = tokio::task::spawn_blocking(move || images::resize(&bytes, PREVIEW_SIDE, PREVIEW_BYTES)).await;
-    let made = made.map_err(ServerError::internal)?;
-    let preview = made.map_err(|source| ServerError::InvalidImage { field: "artifact_id", source })?;
+    let made = images::resize(bytes, PREVIEW_SIDE, PREVIEW_BYTES).await;
+    let preview = made.map_err(|source| ServerError::InvalidImage { field: "artifact_id".into(), source })?;
     Ok((preview.media_type.to_owned(), preview.bytes))
 }
 
@@ -99,4 +102,32 @@ async fn bytes(app: &App, artifact: &ArtifactView) -> Result<bytes::Bytes, Serve
     found
         .map(|(_, bytes)| bytes)
         .ok_or_else(|| ServerError::NotFound { kind: "artifact", id: artifact.id.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_refused_with_a_way_to_get_it() {
+        let mut artifact = ArtifactView {
+            id: "1".into(),
+            uri: "comfy://artifacts/1".into(),
+            url: Some("http://127.0.0.1:9000/artifacts/1".into()),
+            media_type: "image/png".into(),
+            width: None,
+            height: None,
+            bytes: MAX_INLINE_BYTES + 1,
+            file_name: "x.png".into(),
+        };
+        let text = too_large(&artifact);
+        assert!(
+            text.contains("http://127.0.0.1:9000/artifacts/1") && text.contains("size=preview"),
+            "{text}"
+        );
+        artifact.url = None;
+        let text = too_large(&artifact);
+        assert!(!text.contains("http") && text.contains("size=preview"), "{text}");
+        assert!(MAX_INLINE_BYTES.div_ceil(3) * 4 < (10 << 20) - (64 << 10), "no room in a line of 10 MiB");
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use job_queue::JobState;
+use mcp_protocol::wire::ToolAnnotations;
 use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub(super) struct WaitArgs {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(extend("properties" = {}))]
 pub(super) struct NoArgs {}
 
 /// The queue and the machines that it feeds.
@@ -64,7 +66,8 @@ struct Yours {
 
 #[derive(Debug, Serialize)]
 struct BackendStatus {
-    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
@@ -107,10 +110,13 @@ impl Tool for CancelJob {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        let mut definition = reads("cancel_job", "Stop a queued or running job.");
-        definition.annotations.read_only = Some(false);
-        definition.annotations.destructive = Some(true);
-        definition.annotations.idempotent = Some(true);
+        let mut definition = ToolDefinition::new("cancel_job", "Stop a queued or running job.");
+        definition.annotations = ToolAnnotations {
+            read_only: Some(false),
+            destructive: Some(true),
+            idempotent: Some(true),
+            ..ToolAnnotations::default()
+        };
         definition
     }
 
@@ -144,7 +150,9 @@ impl Tool for GetQueueStatus {
                 Health::Up { version } => ("up", Some(version), None),
                 Health::Down { reason } => ("down", None, Some(reason)),
             };
-            BackendStatus { url: backend.name.clone(), state, version, reason }
+            // Where ComfyUI is concerns nobody who has come by a key; a reason says it too.
+            let url = Some(backend.name.clone()).filter(|_| !app.settings.enable_auth);
+            BackendStatus { reason: reason.filter(|_| url.is_some()), url, state, version }
         });
         let status = QueueStatus {
             queued: all.queued,

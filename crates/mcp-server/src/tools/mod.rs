@@ -6,6 +6,8 @@ mod images;
 mod jobs;
 mod manifest;
 mod models;
+#[cfg(test)]
+mod tests;
 mod workflows;
 
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use mcp_protocol::{CallContext, ServerBuilder, ToolDefinition};
 
 use crate::app::App;
 use crate::error::ServerError;
+use crate::plan::Files;
 
 /// Adds all tools.
 pub(crate) fn add_all(server: ServerBuilder, app: &Arc<App>) -> (ServerBuilder, ManifestSource) {
@@ -25,7 +28,7 @@ pub(crate) fn add_all(server: ServerBuilder, app: &Arc<App>) -> (ServerBuilder, 
         .tool(generate::Img2Img(Arc::clone(app)))
         .tool(generate::Inpaint(Arc::clone(app)))
         .tool(workflows::RunWorkflow(Arc::clone(app)))
-        .tool(workflows::ListWorkflows(Arc::clone(app)))
+        .tool(workflows::ListWorkflows::new(app))
         .tool(models::ListModels(Arc::clone(app)))
         .tool(jobs::GetJobStatus(Arc::clone(app)))
         .tool(jobs::WaitForJob(Arc::clone(app)))
@@ -50,6 +53,11 @@ impl ManifestSource {
 /// nothing is answered.
 fn principal(cx: &CallContext) -> Result<Arc<Principal>, ServerError> {
     cx.extension::<Arc<Principal>>().cloned().ok_or(ServerError::Unauthenticated("the caller is not known"))
+}
+
+/// Where keys tell clients apart, what ComfyUI has in its folders may be anybody's.
+fn files(app: &App) -> Files {
+    if app.settings.enable_auth { Files::Own } else { Files::All }
 }
 
 /// A tool that changes nothing.

@@ -1,27 +1,32 @@
 //! `list_workflows` and `run_workflow`.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use auth::Principal;
 use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use workflow_analyzer::{Graph, InputKind, ObjectInfo, analyze};
+use tokio::time::Instant;
+use workflow_analyzer::{InputKind, ObjectInfo, analyze};
 
-use super::arguments::Queueing;
-use super::{creates, principal, reads};
+use super::arguments::{Queueing, delivery};
+use super::{creates, files, principal, reads};
 use crate::app::App;
-use crate::catalog::{Origin, Workflow};
+use crate::catalog::{Catalog, Origin, Workflow};
 use crate::error::ServerError;
 use crate::inputs;
 use crate::jobs;
-use crate::plan::{self, GraphRequest, Upload};
+use crate::plan::{self, Files, GraphRequest, Upload};
 use crate::views::JobReply;
 
 /// Lists what can be run by name.
-pub(super) struct ListWorkflows(pub(super) Arc<App>);
+pub(super) struct ListWorkflows {
+    app: Arc<App>,
+    listed: Mutex<Option<Listed>>,
+}
 /// Runs a stored workflow, or a graph that the call brings.
 pub(super) struct RunWorkflow(pub(super) Arc<App>);
 
@@ -42,13 +47,13 @@ pub(super) struct WorkflowList {
     broken: Vec<BrokenEntry>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct WorkflowEntry {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     parameters: Vec<String>,
-    /// Whether ComfyUI has all that it needs; unknown while ComfyUI can't be reached.
+    /// Whether ComfyUI has all that it needs but the images that a call gives; unknown while ComfyUI can't be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     runnable: Option<bool>,
 }
@@ -59,7 +64,7 @@ struct BrokenEntry {
     problem: String,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct RunArgs {
     /// Name from list_workflows
     workflow: Option<String>,
@@ -71,6 +76,35 @@ pub(super) struct RunArgs {
     queueing: Queueing,
 }
 
+/// All entries, as of what was installed at a time; `None` while nothing was known.
+#[derive(Clone)]
+struct Listed {
+    asked_at: Option<Instant>,
+    entries: Arc<Vec<WorkflowEntry>>,
+}
+
+impl ListWorkflows {
+    pub(super) fn new(app: &Arc<App>) -> Self {
+        Self { app: Arc::clone(app), listed: Mutex::new(None) }
+    }
+
+    /// The entries, made anew only when ComfyUI was asked anew.
+    async fn entries(&self) -> Result<Arc<Vec<WorkflowEntry>>, ServerError> {
+        let installed = self.app.pool.installed().await.ok();
+        let asked_at = installed.as_ref().map(|installed| installed.asked_at);
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(listed) = listed.filter(|listed| listed.asked_at == asked_at) {
+            return Ok(listed.entries);
+        }
+        let catalog = Arc::clone(&self.app.catalog);
+        let make = move || entries(&catalog, installed.as_deref().map(|installed| &installed.info));
+        let entries = Arc::new(self.app.off_runtime(make).await?);
+        let listed = Listed { asked_at, entries: Arc::clone(&entries) };
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(listed);
+        Ok(entries)
+    }
+}
+
 impl Tool for ListWorkflows {
     type Args = ListArgs;
     type Output = WorkflowList;
@@ -80,32 +114,32 @@ impl Tool for ListWorkflows {
     }
 
     async fn call(&self, _: CallContext, args: Self::Args) -> Result<ToolReply<WorkflowList>, ToolError> {
-        let installed = self.0.pool.installed().await.ok();
         let search = args.search.unwrap_or_default().to_lowercase();
-        let found = |workflow: &&Workflow| {
-            let description = workflow.description.as_deref().unwrap_or_default();
-            workflow.name.to_lowercase().contains(&search) || description.to_lowercase().contains(&search)
+        let found = |entry: &&WorkflowEntry| {
+            let description = entry.description.as_deref().unwrap_or_default();
+            entry.name.to_lowercase().contains(&search) || description.to_lowercase().contains(&search)
         };
-        let workflows = self.0.catalog.iter().filter(found);
-        let workflows =
-            workflows.map(|workflow| entry(workflow, installed.as_deref().map(|known| &known.info)));
-        let broken = self.0.catalog.broken().iter();
+        let entries = self.entries().await?;
+        let broken = self.app.catalog.broken().iter();
         let broken =
             broken.map(|file| BrokenEntry { name: file.name.clone(), problem: file.problem.clone() });
-        Ok(WorkflowList { workflows: workflows.collect(), broken: broken.collect() }.into())
+        let workflows = entries.iter().filter(found).cloned().collect();
+        Ok(WorkflowList { workflows, broken: broken.collect() }.into())
     }
 }
 
-fn entry(workflow: &Workflow, info: Option<&ObjectInfo>) -> WorkflowEntry {
+fn entries(catalog: &Catalog, info: Option<&ObjectInfo>) -> Vec<WorkflowEntry> {
     let nothing = ObjectInfo::default();
-    let parameters = analyze(&workflow.graph, info.unwrap_or(&nothing)).parameters;
-    let request = || GraphRequest { workflow, parameters: Map::new(), uploads: Vec::new() };
-    WorkflowEntry {
-        name: workflow.name.clone(),
-        description: workflow.description.clone(),
-        parameters: parameters.into_iter().map(|parameter| parameter.name).collect(),
-        runnable: info.map(|info| plan::workflow("list_workflows", info, request()).is_ok()),
-    }
+    let entry = |workflow: &Arc<Workflow>| {
+        let parameters = analyze(&workflow.graph, info.unwrap_or(&nothing)).parameters;
+        WorkflowEntry {
+            name: workflow.name.clone(),
+            description: workflow.description.clone(),
+            parameters: parameters.into_iter().map(|parameter| parameter.name).collect(),
+            runnable: info.map(|info| plan::is_runnable(info, workflow)),
+        }
+    };
+    catalog.iter().map(entry).collect()
 }
 
 impl Tool for RunWorkflow {
@@ -119,54 +153,77 @@ impl Tool for RunWorkflow {
         )
     }
 
-    async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let app = &self.0;
-        let principal = principal(&cx)?;
-        let workflow = chosen(app, args.workflow.as_deref(), args.graph)?;
+    async fn call(&self, cx: CallContext, mut args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
+        let (app, principal) = (&self.0, principal(&cx)?);
+        let delivery = delivery("run_workflow", mem::take(&mut args.queueing), &args).await?;
+        if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
+            return Ok(reply);
+        }
+        let workflow = chosen(app, args.workflow.as_deref(), args.graph).await?;
         let mut parameters = args.parameters.unwrap_or_default();
-        let installed = app.pool.installed().await.map_err(ServerError::from)?;
-        let uploads = take_images(app, &principal, &installed.info, &workflow, &mut parameters).await?;
-        let request =
-            || GraphRequest { workflow: &workflow, parameters: parameters.clone(), uploads: uploads.clone() };
-        let plan = app.planned(|info| plan::workflow("run_workflow", info, request())).await?;
-        Ok(jobs::run(app, &cx, &principal, &plan, args.queueing.into()).await?)
+        let uploads = take_images(app, &principal, &workflow, &mut parameters).await?;
+        let files = files(app);
+        let plan = app.planned(move |info| {
+            let (parameters, uploads) = (parameters.clone(), uploads.clone());
+            let request = GraphRequest { workflow: &workflow, parameters, uploads, files };
+            plan::workflow("run_workflow", info, request)
+        });
+        Ok(jobs::run(app, &cx, &principal, plan.await?, delivery).await?)
     }
 }
 
 /// The named workflow or the graph of the call: one of them, and not both.
-fn chosen(app: &App, name: Option<&str>, graph: Option<Map<String, Value>>) -> Result<Workflow, ServerError> {
-    let invalid =
-        |field: &str, problem: String| ServerError::InvalidArgument { field: field.into(), problem };
+async fn chosen(
+    app: &App,
+    name: Option<&str>,
+    graph: Option<Map<String, Value>>,
+) -> Result<Arc<Workflow>, ServerError> {
+    let invalid = |field: &str, problem: &str| {
+        Err(ServerError::InvalidArgument { field: field.into(), problem: problem.into() })
+    };
     match (name, graph) {
         (Some(name), None) => plan::find(&app.catalog, name).cloned(),
         (None, Some(graph)) => {
-            let graph = Graph::from_json(&Value::Object(graph))
-                .map_err(|error| invalid("graph", error.to_string()))?;
-            Ok(Workflow { name: "inline".into(), description: None, graph, origin: Origin::File })
+            let graph = app.off_runtime(move || plan::read_graph(&graph)).await??;
+            let workflow = Workflow { name: "inline".into(), description: None, graph, origin: Origin::Call };
+            Ok(Arc::new(workflow))
         }
-        (Some(_), Some(_)) => Err(invalid("graph", "give either `workflow` or `graph`, not both".into())),
-        (None, None) => Err(invalid("workflow", "give `workflow`, a name, or `graph`, a graph".into())),
+        (Some(_), Some(_)) => invalid("graph", "give either `workflow` or `graph`, not both"),
+        (None, None) => invalid("workflow", "give `workflow`, a name, or `graph`, a graph"),
     }
 }
 
-/// Turns the values of image parameters into names of the input folder. A name that ComfyUI has already stays.
+/// Turns the values of image parameters into names of the input folder. A name that ComfyUI has already stays, where
+/// it may be loaded.
 async fn take_images(
     app: &App,
     principal: &Principal,
-    info: &ObjectInfo,
-    workflow: &Workflow,
+    workflow: &Arc<Workflow>,
     parameters: &mut Map<String, Value>,
 ) -> Result<Vec<Upload>, ServerError> {
-    let images = image_inputs(info, workflow);
+    if parameters.is_empty() {
+        return Ok(Vec::new());
+    }
+    let installed = app.pool.installed().await?;
+    let (info, graph) = (Arc::clone(&installed), Arc::clone(workflow));
+    let images = app.off_runtime(move || image_inputs(&info.info, &graph)).await?;
     let mut uploads = Vec::new();
+    // An image under two names is one.
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in parameters.iter_mut() {
         let (true, Some(text)) = (images.contains(name), value.as_str()) else { continue };
-        if installed_image(info, text) {
+        if files(app) == Files::All && is_there(&installed.info, text) {
             continue;
         }
-        let picture = inputs::picture(app, principal, "parameters", text).await?;
-        *value = picture.reference.clone().into();
-        uploads.push(Upload::from(&picture));
+        let reference = if let Some(reference) = taken.get(text) {
+            reference.clone()
+        } else {
+            let picture = inputs::picture(app, principal, &format!("parameters.{name}"), text).await?;
+            uploads.push(Upload::from(&picture));
+            taken.insert(text.to_owned(), picture.reference.clone());
+            picture.reference
+        };
+        *value = reference.into();
     }
     Ok(uploads)
 }
@@ -188,6 +245,9 @@ fn image_inputs(info: &ObjectInfo, workflow: &Workflow) -> BTreeSet<String> {
     named.chain(addressed).collect()
 }
 
-fn installed_image(info: &ObjectInfo, name: &str) -> bool {
-    info.options("LoadImage", "image").contains(&name)
+/// Whether ComfyUI has a file of this name: it lists those at the top of its input folder, and `name [output]` says
+/// itself that it is one.
+fn is_there(info: &ObjectInfo, name: &str) -> bool {
+    let annotated = ["[input]", "[output]", "[temp]"].iter().any(|folder| name.ends_with(folder));
+    annotated || info.options("LoadImage", "image").contains(&name)
 }

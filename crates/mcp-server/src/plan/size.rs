@@ -1,0 +1,123 @@
+//! The size of a picture: chosen where it isn't given, and told.
+
+use serde_json::{Map, Value};
+use workflow_analyzer::{Analysis, analyze};
+
+use super::draft::Draft;
+use super::{ImageRequest, InputPicture, Plan, Source, choose};
+
+/// Source images above this many pixels are scaled down before they are sampled, unless a size is asked for.
+pub(super) const MAX_SOURCE_PIXELS: u64 = 2048 * 1024;
+/// A side of a latent is this many pixels.
+const LATENT_PIXELS: u64 = 8;
+
+/// What a source image is scaled to; a side that isn't given follows the image's proportions.
+pub(super) type SourceSize = (Option<u32>, Option<u32>);
+
+/// The size to sample in. From text it is a pair of parameters; from an image the image's own, scaled when it is
+/// asked for or when the image is too large to be sampled.
+pub(super) fn choose(
+    draft: &mut Draft<'_>,
+    request: &ImageRequest,
+    values: &mut Map<String, Value>,
+) -> Option<SourceSize> {
+    let Some(image) = image_of(&request.source) else {
+        for (name, asked) in [("width", request.width), ("height", request.height)] {
+            if let Some(asked) = asked {
+                values.insert(name.into(), asked.into());
+            }
+        }
+        if request.width.is_none() && request.height.is_none() && request.workflow.is_none() {
+            suit(draft, request, values);
+        }
+        return None;
+    };
+    if request.width.is_some() || request.height.is_some() {
+        let side = |asked: Option<u64>| asked.and_then(|side| u32::try_from(side).ok());
+        return Some((side(request.width), side(request.height)));
+    }
+    let pixels = u64::from(image.width) * u64::from(image.height);
+    if pixels <= MAX_SOURCE_PIXELS {
+        return None;
+    }
+    let scale = (MAX_SOURCE_PIXELS as f64 / pixels as f64).sqrt();
+    let side = |pixels: u32| Some(((f64::from(pixels) * scale) as u32 / 8 * 8).max(8));
+    Some((side(image.width), side(image.height)))
+}
+
+fn image_of(source: &Source) -> Option<&InputPicture> {
+    match source {
+        Source::Text => None,
+        Source::Image { image, .. } | Source::Inpaint { image, .. } => Some(image),
+    }
+}
+
+fn suit(draft: &Draft<'_>, request: &ImageRequest, values: &mut Map<String, Value>) {
+    let analysis = analyze(&draft.graph, draft.info);
+    let model = request.model.clone().or_else(|| {
+        let parameter = analysis.parameter("model")?;
+        let binding = parameter.bindings.first()?;
+        let class = &draft.graph.nodes.get(&binding.node)?.class_type;
+        choose::default_model(&draft.info.options(class, &binding.input)).map(str::to_owned)
+    });
+    if let Some(model) = model {
+        let (width, height) = choose::default_size(&model);
+        values.insert("width".into(), width.into());
+        values.insert("height".into(), height.into());
+    }
+}
+
+/// Tells the size of a picture that starts from an image, and its strength, by the names of the call's arguments.
+pub(super) fn tell(plan: &mut Plan, source: &Source, scaled: Option<SourceSize>) {
+    let denoise = plan.parameters.shift_remove("denoise");
+    let Some(image) = image_of(source) else { return };
+    if let Some(denoise) = denoise {
+        plan.parameters.insert("strength".into(), denoise);
+    }
+    let (width, height) = scaled_size(image, scaled.unwrap_or_default());
+    if (width, height) != (u64::from(image.width), u64::from(image.height)) {
+        plan.warnings.push(format!(
+            "the source image was scaled from {}x{} to {width}x{height}",
+            image.width, image.height
+        ));
+    }
+    plan.parameters.insert("width".into(), width.into());
+    plan.parameters.insert("height".into(), height.into());
+    plan.warnings.extend(rounding(Some(width), Some(height)));
+}
+
+/// As ComfyUI's ImageScale computes it.
+fn scaled_size(image: &InputPicture, (width, height): SourceSize) -> (u64, u64) {
+    let own = (f64::from(image.width), f64::from(image.height));
+    let follow = |given: u32, own: f64, other: f64| (other * f64::from(given) / own).round().max(1.0) as u64;
+    match (width, height) {
+        (None, None) => (image.width.into(), image.height.into()),
+        (Some(width), None) => (width.into(), follow(width, own.0, own.1)),
+        (None, Some(height)) => (follow(height, own.1, own.0), height.into()),
+        (Some(width), Some(height)) => (width.into(), height.into()),
+    }
+}
+
+/// Says what becomes of a size of a latent that isn't whole.
+pub(super) fn tell_rounding(draft: &mut Draft<'_>, analysis: &Analysis) {
+    let side = |name: &str| {
+        let parameter = analysis.parameter(name)?;
+        let node = draft.graph.nodes.get(&parameter.bindings.first()?.node)?;
+        let class = draft.info.class(&node.class_type)?;
+        parameter.value.as_ref()?.as_u64().filter(|_| class.gives("LATENT"))
+    };
+    let warning = rounding(side("width"), side("height"));
+    draft.warnings.extend(warning);
+}
+
+fn rounding(width: Option<u64>, height: Option<u64>) -> Option<String> {
+    let (width, height) = (width?, height?);
+    let round = |side: u64| side / LATENT_PIXELS * LATENT_PIXELS;
+    let rounded = (round(width), round(height));
+    (rounded != (width, height)).then(|| {
+        format!(
+            "ComfyUI rounds the size to multiples of 8: {width}x{height} becomes {}x{}",
+            rounded.0, rounded.1
+        )
+    })
+}
