@@ -271,7 +271,8 @@ async fn waiting(target: &Target) -> Result<String> {
 
 async fn idempotency(target: &Target) -> Result<String> {
     let (_gateway, client) = target.gateway().await?;
-    let keyed = |key: &str| with(small("once"), json!({"idempotency_key": key}));
+    let once = small("once");
+    let keyed = |key: &str| with(once.clone(), json!({"idempotency_key": key}));
     let first = client.start("generate_image", keyed("a")).await?;
     let again = client.start("generate_image", keyed("a")).await?;
     let other = client.start("generate_image", keyed("b")).await?;
@@ -280,5 +281,8 @@ async fn idempotency(target: &Target) -> Result<String> {
     let late = client.finish("generate_image", keyed("a")).await?.job()?;
     ensure!(late.id == first.id, "the key is forgotten when the job is done");
     client.succeeded(&other.id).await?;
-    Ok("one job for three calls".to_owned())
+    let changed = with(keyed("a"), json!({"prompt": "twice"}));
+    let failure = client.refused("generate_image", changed).await?;
+    failure.expect("invalid_arguments", &["idempotency_key", &first.id])?;
+    Ok("one job for three calls; other arguments under the key are refused".to_owned())
 }
