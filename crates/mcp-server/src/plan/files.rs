@@ -1,5 +1,6 @@
 //! The files that a graph loads and saves: given, the caller's own, and under names that nobody guesses.
 
+use serde_json::Value;
 use workflow_analyzer::{Analysis, Graph, Input, InputKind, Node, ObjectInfo};
 
 use super::Files;
@@ -68,11 +69,13 @@ pub(super) fn check_owner(draft: &Draft<'_>) -> Result<(), ServerError> {
 
 fn may_load(draft: &Draft<'_>, node: &Node, name: &str, input: &Input) -> bool {
     let kind = draft.info.input(&node.class_type, name).map(|spec| &spec.kind);
-    let text = input.as_value().and_then(|value| value.as_str());
+    let value = input.as_value();
     if kind.is_some_and(is_upload) {
         // A link could bring any name.
-        return text.is_some_and(|text| is_uploaded(draft, text));
+        return value.and_then(Value::as_str).is_some_and(|text| is_uploaded(draft, text));
     }
+    // ComfyUI takes a value in this wrapper too.
+    let text = value.map(|value| value.get("__value__").unwrap_or(value)).and_then(Value::as_str);
     let Some(text) = text else { return true };
     match kind {
         Some(InputKind::String { multiline: true }) => true,
@@ -102,8 +105,7 @@ pub(super) fn hide_names(graph: &mut Graph, info: &ObjectInfo) {
     let folder = format!("{OUTPUT_FOLDER}/{}", uuid::Uuid::new_v4().simple());
     let saves = |node: &Node| info.class(&node.class_type).is_some_and(|class| class.output_node);
     for node in graph.nodes.values_mut().filter(|node| saves(node)) {
-        if let Some(Input::Value(serde_json::Value::String(prefix))) = node.inputs.get_mut("filename_prefix")
-        {
+        if let Some(Input::Value(Value::String(prefix))) = node.inputs.get_mut("filename_prefix") {
             *prefix = format!("{folder}/{}", prefix.trim_start_matches(['/', '\\']));
         }
     }

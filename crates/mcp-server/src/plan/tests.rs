@@ -404,6 +404,19 @@ fn where_clients_are_told_apart_a_graph_loads_its_own_images_alone() {
     let error = run(&outputs, json!({}), &[], Files::Own).unwrap_err();
     assert!(error.to_string().contains("LoadImageOutput"), "{error}");
 
+    // A class that the gateway knows nothing of, but for the names that it is given.
+    let mut info = installed();
+    let custom = json!({"LoadAny": {"input": {"required": {"path": ["STRING", {}]}}, "output": ["IMAGE"]}});
+    info.classes.extend(ObjectInfo::from_json(custom).unwrap().classes);
+    let name = "x.png [output]";
+    for (path, refused) in [(json!(name), true), (json!({"__value__": name}), true), (json!("x.png"), false)]
+    {
+        let of = saving(json!({"class_type": "LoadAny", "inputs": {"path": path}}));
+        let (parameters, uploads) = (Map::new(), Vec::new());
+        let request = GraphRequest { workflow: &of, parameters, uploads, files: Files::Own };
+        assert_eq!(workflow("test", &info, request).is_err(), refused, "{path}");
+    }
+
     // Without keys there is one user, who has put these files there.
     run(&load(json!("x/y.png")), json!({}), &[], Files::All).unwrap();
     run(&load(json!("ComfyUI_00001_.png [output]")), json!({}), &[], Files::All).unwrap();

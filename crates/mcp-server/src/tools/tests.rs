@@ -9,9 +9,12 @@ use job_queue::{JobFilter, JobState, NewJob};
 use mcp_protocol::client::{CallOptions, Peer, PeerOptions};
 use mcp_protocol::wire::CallToolResult;
 use serde_json::{Map, Value, json};
+use storage::NewArtifact;
 
+use super::workflows::ListWorkflows;
 use crate::app::{App, Running, Sharing};
 use crate::error::ServerError;
+use crate::inputs;
 use crate::plan::{self, Files, GraphRequest};
 use crate::serve;
 use crate::settings::Settings;
@@ -234,6 +237,37 @@ async fn an_image_of_a_workflow_is_named_by_its_parameter() {
         client.done("run_workflow", json!({"workflow": "upscale", "parameters": {"image": png(255)}})).await;
     let uri = made["job"]["artifacts"][0]["uri"].as_str().unwrap();
     client.done("img2img", json!({"prompt": "a", "steps": 2, "image": uri})).await;
+    gateway.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_of_known_size_is_not_decoded_again() {
+    let gateway = Gateway::start(|_| {}).await;
+    let artifacts = &gateway.app.artifacts;
+    let principal = Principal { client_id: "a".into(), ..Principal::local() };
+    let new = NewArtifact {
+        job_id: None,
+        owner: "a".into(),
+        media_type: "image/png".into(),
+        file_name: "x.png".into(),
+        source: None,
+    };
+    let bytes = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"no picture"))]);
+    let id = artifacts.create(new, bytes, jiff::Timestamp::now()).await.unwrap().id;
+    let picture = || inputs::picture(&gateway.app, &principal, "image", &id);
+    assert!(matches!(picture().await, Err(ServerError::InvalidImage { .. })), "its size is not known yet");
+    artifacts.set_image_info(&id, 640, 480, None).await.unwrap();
+    let picture = picture().await.unwrap();
+    assert_eq!((picture.width, picture.height), (640, 480));
+    gateway.running.stop().await;
+}
+
+#[tokio::test]
+async fn workflows_are_analysed_once_for_what_is_installed() {
+    let gateway = Gateway::start(|_| {}).await;
+    let list = ListWorkflows::new(&gateway.app);
+    let first = list.entries().await.unwrap();
+    assert!(Arc::ptr_eq(&first, &list.entries().await.unwrap()));
     gateway.running.stop().await;
 }
 

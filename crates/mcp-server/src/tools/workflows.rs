@@ -48,7 +48,7 @@ pub(super) struct WorkflowList {
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct WorkflowEntry {
+pub(super) struct WorkflowEntry {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -89,7 +89,7 @@ impl ListWorkflows {
     }
 
     /// The entries, made anew only when ComfyUI was asked anew.
-    async fn entries(&self) -> Result<Arc<Vec<WorkflowEntry>>, ServerError> {
+    pub(super) async fn entries(&self) -> Result<Arc<Vec<WorkflowEntry>>, ServerError> {
         let installed = self.app.pool.installed().await.ok();
         let asked_at = installed.as_ref().map(|installed| installed.asked_at);
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
