@@ -36,16 +36,13 @@ async fn a_refused_prompt_is_tried_again() -> Result<()> {
     client.finish("generate_image", small("the first")).await?;
     sandbox.faults().refuse_prompts();
     let job = client.start("generate_image", small("the second")).await?;
-    // Back in the queue after its first attempt.
-    until("the refusal", LONG, async || {
-        let job = client.status(&job.id).await?;
-        Ok((job.attempt == 1 && job.state == JobState::Queued).then_some(()))
-    })
-    .await
-    .with_context(|| gateway.log().tail())?;
+    gateway.log().wait_for("the job can't begin yet", LONG).await?;
+    let waiting = client.status(&job.id).await?;
+    ensure!(!waiting.state.is_terminal(), "{waiting:?}");
+    ensure!(waiting.message.as_deref() == Some("waiting for ComfyUI"), "it isn't said: {waiting:?}");
     sandbox.faults().accept_prompts();
     let done = client.succeeded(&job.id).await?;
-    ensure!(done.attempt >= 2, "attempt {}", done.attempt);
+    ensure!(done.attempt == 1, "a short refusal cost an attempt: {}", done.attempt);
     Ok(())
 }
 
