@@ -158,7 +158,7 @@ async fn previews(url: Url) -> Outcome {
             Message::Text(text) if is_end(&text, &id) => {
                 return ensure(last != "execution_error", "it failed");
             }
-            Message::Text(text) => last = parsed(&text)?["type"].as_str().unwrap_or_default().to_owned(),
+            Message::Text(text) => parsed(&text)?["type"].as_str().unwrap_or_default().clone_into(&mut last),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use comfy_client::{CancelResult, ComfyError, Execution as Run, RunEvent, RunOutcome};
+use comfy_client::{CancelResult, ComfyError, Execution as Run, RunEvent, RunOutcome, Transport};
 use job_queue::{CancelReason, ExecuteError, Execution, Executor, Job};
 use progress::{Event, GraphProgress, Hub, Progress};
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,7 @@ impl ComfyExecutor {
             match event {
                 Some(RunEvent::Submitted { node_errors, .. }) => warnings = left_out(&node_errors),
                 Some(RunEvent::Finished(outcome)) => break outcome,
-                Some(event) => self.report(job, &mut progress, event),
+                Some(event) => self.report(job, slot, &mut progress, event),
                 None => return Err(failed("comfyui_lost", "the run ended without an outcome", Retry::Yes)),
             }
         };
@@ -119,7 +119,7 @@ impl ComfyExecutor {
         }
     }
 
-    fn report(&self, job: &Job, progress: &mut GraphProgress, event: RunEvent) {
+    fn report(&self, job: &Job, slot: &Slot, progress: &mut GraphProgress, event: RunEvent) {
         let (fraction, node, step) = match event {
             RunEvent::Cached { nodes } => (progress.cached(&nodes), None, None),
             RunEvent::NodeStarted { node } => (progress.node_started(&node), Some(node), None),
@@ -134,6 +134,10 @@ impl ComfyExecutor {
                 return;
             }
             RunEvent::Transport(transport) => {
+                if transport == Transport::Polling {
+                    // The socket is gone; whether ComfyUI is too is for the monitor to find out.
+                    slot.backend.check_soon();
+                }
                 tracing::debug!(job.id = %job.id, ?transport, "following the run");
                 return;
             }

@@ -25,6 +25,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves over HTTP until SIGTERM or SIGINT; a second signal ends the process at once.
 pub async fn http(settings: Settings) -> anyhow::Result<()> {
     // First what fails most often: nothing has been opened yet, and no job taken up.
+    let mut signals = StopSignals::listen()?;
     let listener = bind(&settings).await?;
     let address = listener.local_addr().context("the listening address is not known")?;
     let keys = read_keys(&settings)?;
@@ -45,8 +46,8 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
         axum::serve(listener, router).with_graceful_shutdown(app.stopping.clone().cancelled_owned());
     let mut serving = tokio::spawn(serving.into_future());
     let ended = tokio::select! {
-        name = stop_signal() => {
-            tracing::info!("{} received, stopping", name?);
+        name = signals.next() => {
+            tracing::info!("{name} received, stopping");
             Ok(())
         }
         ended = &mut serving => match ended {
@@ -55,7 +56,7 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
         },
         () = running.workers_ended() => Err(anyhow::anyhow!("the workers of the queue ended")),
     };
-    exit_on_another_signal();
+    exit_on_another_signal(signals);
     app.stopping.cancel();
     if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
         tracing::warn!("some connections did not end in time; they are closed");
@@ -68,6 +69,7 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
 
 /// Serves one client over standard input and output, until the input ends or a signal comes.
 pub async fn stdio(settings: Settings) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
     let keys = read_keys(&settings)?;
     let running = App::start(settings, Sharing::Shared).await?;
     let app = Arc::clone(&running.app);
@@ -78,27 +80,26 @@ pub async fn stdio(settings: Settings) -> anyhow::Result<()> {
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended.context("standard input or output failed"),
-        name = stop_signal() => {
+        name = signals.next() => {
             // Before the calls are dropped: a job whose call ends because the server stops is not abandoned.
             app.stopping.cancel();
-            tracing::info!("{} received, stopping", name?);
+            tracing::info!("{name} received, stopping");
             Ok(())
         }
     };
-    exit_on_another_signal();
+    exit_on_another_signal(signals);
     running.stop().await;
     ended
 }
 
 /// Whoever doesn't want to wait sends the signal again.
-fn exit_on_another_signal() {
-    tokio::spawn(async {
-        if let Ok(name) = stop_signal().await {
-            tracing::warn!(
-                "{name} received again; the process ends now, and running jobs are found again at the start"
-            );
-            std::process::exit(130);
-        }
+fn exit_on_another_signal(mut signals: StopSignals) {
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::warn!(
+            "{name} received again; the process ends now, and running jobs are found again at the start"
+        );
+        std::process::exit(130);
     });
 }
 
@@ -192,19 +193,44 @@ async fn stdio_principal(app: &App) -> anyhow::Result<Arc<Principal>> {
     guard::verify(app, &key).await.context("the key in MCP_API_KEY is refused")
 }
 
+/// The signals that ask the process to stop: heard from when this is made, and not first when it is waited for.
+struct StopSignals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
 #[cfg(unix)]
-async fn stop_signal() -> anyhow::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be waited for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be waited for")?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM can't be waited for")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT can't be waited for")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() -> anyhow::Result<&'static str> {
-    tokio::signal::ctrl_c().await.context("Ctrl-C can't be waited for")?;
-    Ok("Ctrl-C")
+impl StopSignals {
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) -> &'static str {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "Ctrl-C can't be waited for");
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
 }

@@ -51,6 +51,8 @@ fn file_writer(path: &Path) -> anyhow::Result<(tracing_appender::non_blocking::N
     let name = path
         .file_name()
         .with_context(|| format!("configuration key `log_file`: `{}` names no file", path.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("the folder {} of the log can't be made", folder.display()))?;
     let appender = tracing_appender::rolling::Builder::new()
         .rotation(tracing_appender::rolling::Rotation::DAILY)
         .filename_prefix(name.to_string_lossy())
