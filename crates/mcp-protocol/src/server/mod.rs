@@ -52,7 +52,7 @@ pub struct ServerInfo {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Requests worked on at once, over all connections of this server; above it they get
-    /// [`error::OVERLOADED`].
+    /// [`crate::error::OVERLOADED`].
     pub max_in_flight: usize,
     /// The same for the requests of one [`crate::SessionOwner`].
     pub max_in_flight_per_owner: usize,

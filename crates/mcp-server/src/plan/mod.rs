@@ -99,7 +99,7 @@ pub struct ImageRequest {
     pub width: Option<u64>,
     /// Pixels.
     pub height: Option<u64>,
-    /// By the names of [`Analysis::parameters`].
+    /// By the names of [`workflow_analyzer::Analysis::parameters`].
     pub parameters: Map<String, Value>,
     /// LoRAs to chain.
     pub loras: Vec<Lora>,
@@ -182,7 +182,7 @@ pub fn image(
 pub struct GraphRequest<'a> {
     /// The workflow, stored or sent.
     pub workflow: &'a Workflow,
-    /// By the names of [`Analysis::parameters`](workflow_analyzer::Analysis::parameters), or `node.input`.
+    /// By the names of [`workflow_analyzer::Analysis::parameters`](workflow_analyzer::Analysis::parameters), or `node.input`.
     pub parameters: Map<String, Value>,
     /// Pictures that the parameters name.
     pub uploads: Vec<Upload>,
