@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use tests::e2e::{Engine, Target, cases};
+use tests::e2e::{Engine, Target, cases, real_only};
 
 /// No case may take longer, whatever the machine.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -45,7 +45,8 @@ async fn run(options: Options) -> Result<ExitCode> {
     println!("{kind} {} at {}\n", target.version, target.url);
     let wanted =
         |name: &str| options.filters.is_empty() || options.filters.iter().any(|part| name.contains(part));
-    let cases: Vec<_> = cases().into_iter().filter(|case| wanted(case.name)).collect();
+    let real_only = (target.engine == Engine::Real).then(real_only);
+    let cases: Vec<_> = real_only.into_iter().chain(cases()).filter(|case| wanted(case.name)).collect();
     if cases.is_empty() {
         bail!("no case has {:?} in its name", options.filters);
     }

@@ -259,7 +259,7 @@ async fn start_sandbox(settings: &Settings) -> anyhow::Result<Option<Sandbox>> {
     let sandbox = Sandbox::start(config).await.context("the sandbox can't be started")?;
     tracing::warn!(
         url = %sandbox.url(),
-        "this is the sandbox: pictures are painted stand-ins, no model runs; set comfyui_url for real ones"
+        "this is the sandbox: pictures are painted stand-ins, no model runs; start without `sandbox` for real ones"
     );
     Ok(Some(sandbox))
 }

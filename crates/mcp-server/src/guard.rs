@@ -85,9 +85,20 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim))
 }
 
+/// The tools that make jobs.
+const MAKES_JOBS: [&str; 4] = ["generate_image", "img2img", "inpaint", "run_workflow"];
+/// The tools that reach only the caller's own jobs and pictures.
+const OWN_JOBS: [&str; 4] = ["get_job_status", "wait_for_job", "cancel_job", "get_image"];
+
+/// Whoever may make jobs may also wait for them, cancel them, and fetch what came out.
+fn may(principal: &Principal, permission: &str) -> bool {
+    principal.may(permission)
+        || (OWN_JOBS.contains(&permission) && MAKES_JOBS.iter().any(|tool| principal.may(tool)))
+}
+
 /// Permission and rate limit of one use of a tool, or of the door of the same name.
 pub fn admit(app: &App, principal: &Principal, permission: &str) -> Result<(), ServerError> {
-    if !principal.may(permission) {
+    if !may(principal, permission) {
         return Err(ServerError::Forbidden(permission.to_owned()));
     }
     let limited = |error: RateLimited| ServerError::RateLimited { retry_after: error.retry_after() };
@@ -109,4 +120,29 @@ pub fn check_call(app: &App, request: &RpcRequest<'_>) -> Result<(), ErrorObject
             _ => error::forbidden(text),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use auth::{Permissions, Principal};
+
+    use super::may;
+
+    #[test]
+    fn whoever_makes_jobs_may_follow_them() {
+        let cases = [
+            (&["generate_image"][..], "wait_for_job", true),
+            (&["run_*"][..], "get_image", true),
+            (&["generate_image"][..], "img2img", false),
+            (&["generate_image"][..], "list_models", false),
+            (&["list_*"][..], "get_image", false),
+            (&["get_job_status"][..], "cancel_job", false),
+            (&["*"][..], "img2img", true),
+        ];
+        for (granted, asked, expected) in cases {
+            let permissions = Permissions::new(granted.iter().copied()).unwrap();
+            let principal = Principal { permissions, ..Principal::local() };
+            assert_eq!(may(&principal, asked), expected, "{granted:?} for {asked}");
+        }
+    }
 }

@@ -40,6 +40,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let loaded = settings::load(&cli.options.sources())?;
     let command = cli.command.unwrap_or(Command::Serve);
     if let Command::Config(_) = command {
+        serve::read_keys(&loaded.settings)?;
+        telemetry::filter(&loaded.settings)?;
         print(&report(&loaded));
         return Ok(());
     }
@@ -70,9 +72,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     served
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command that a person or a script has run")]
+/// Whoever reads only the first lines of an answer (`| head`) has what they wanted.
 fn print(text: &str) {
-    println!("{text}");
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn report(loaded: &Loaded) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use auth::{ClientEntry, Principal};
+use auth::{ClientEntry, KeyStore, Principal};
 use axum::serve::ListenerExt as _;
 use mcp_protocol::jsonrpsee::core::middleware::RpcServiceBuilder;
 use mcp_protocol::{GuardLayer, Limits, Server, ServerInfo};
@@ -145,7 +145,7 @@ fn warn_if_open(settings: &Settings, address: SocketAddr) {
 }
 
 /// The clients of the file. A file that is not there has none, so that deleting it takes its keys away.
-fn read_keys(settings: &Settings) -> anyhow::Result<Vec<ClientEntry>> {
+pub fn read_keys(settings: &Settings) -> anyhow::Result<Vec<ClientEntry>> {
     let path = &settings.auth_config_path;
     if !settings.enable_auth {
         return Ok(Vec::new());
@@ -166,10 +166,17 @@ fn take_over_keys(app: &Arc<App>, entries: Vec<ClientEntry>) {
         return;
     }
     let loading = app.authenticator.load_config(entries, jiff::Timestamp::now());
-    let stopping = app.stopping.clone();
+    let (stopping, store) = (app.stopping.clone(), app.storage.keys());
     tokio::spawn(async move {
         match loading.await {
-            Ok(keys) => tracing::info!(keys, "the keys of the file are loaded"),
+            Ok(keys) => {
+                tracing::info!(keys, "the keys of the file are loaded");
+                if keys == 0 && nobody_has_a_key(&store).await {
+                    tracing::warn!(
+                        "no key is good, so nobody gets in; make one with `mcp-server keys create NAME`"
+                    );
+                }
+            }
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!(
@@ -181,6 +188,10 @@ fn take_over_keys(app: &Arc<App>, entries: Vec<ClientEntry>) {
             }
         }
     });
+}
+
+async fn nobody_has_a_key(store: &Arc<dyn KeyStore>) -> bool {
+    store.list().await.is_ok_and(|keys| keys.iter().all(|key| key.revoked_at.is_some()))
 }
 
 /// On stdio the key comes from the environment: whoever starts the process is its only client.

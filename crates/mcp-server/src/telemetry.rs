@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context as _, ensure};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -12,11 +12,7 @@ use crate::settings::{LogFormat, Settings};
 
 /// Starts the log. The guard writes out what is left when it is dropped.
 pub fn start(settings: &Settings) -> anyhow::Result<Option<WorkerGuard>> {
-    // What these libraries say at `info` is of use to their authors; a directive for them still wins.
-    let directives = format!("sea_orm_migration=warn,sqlx=warn,{}", settings.log_level);
-    let filter = EnvFilter::try_new(directives).with_context(|| {
-        format!("configuration key `log_level`: `{}` is not a level or a directive", settings.log_level)
-    })?;
+    let filter = filter(settings)?;
     let ansi = if std::io::IsTerminal::is_terminal(&std::io::stderr()) { Ansi::On } else { Ansi::Off };
     let mut outputs = vec![format(settings.log_format, std::io::stderr, ansi)];
     let mut guard = None;
@@ -27,6 +23,23 @@ pub fn start(settings: &Settings) -> anyhow::Result<Option<WorkerGuard>> {
     }
     tracing_subscriber::registry().with(outputs).with(filter).init();
     Ok(guard)
+}
+
+/// What is logged, from `log_level`.
+pub fn filter(settings: &Settings) -> anyhow::Result<EnvFilter> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let level = settings.log_level.trim();
+    // A bare word that is no level would be taken as the name of a module, and silence everything else.
+    let is_word = !level.contains(['=', ',', ':', '[']);
+    let wrong = || {
+        format!(
+            "configuration key `log_level`: `{level}` is not a level ({}) or a directive",
+            LEVELS.join(", ")
+        )
+    };
+    ensure!(!is_word || LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)), wrong());
+    // What these libraries say at `info` is of use to their authors; a directive for them still wins.
+    EnvFilter::try_new(format!("sea_orm_migration=warn,sqlx=warn,{level}")).with_context(wrong)
 }
 
 #[derive(Clone, Copy)]

@@ -126,7 +126,7 @@ impl Backend {
         };
         self.check_soon();
         let last = self.state.borrow().installed.clone();
-        last.ok_or_else(|| self.unavailable(describe(&error)))
+        last.ok_or_else(|| self.unavailable(reason(&error)))
     }
 
     /// One question at a time; whoever waited for it takes its answer.
@@ -147,15 +147,26 @@ impl Backend {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line. That a machine can't be reached says enough by itself.
 pub fn describe(error: &ComfyError) -> String {
     let mut text = error.to_string();
+    if let ComfyError::Unreachable { .. } = error {
+        return text;
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
     text
+}
+
+/// The same for a text that names the machine already.
+fn reason(error: &ComfyError) -> String {
+    match error {
+        ComfyError::Unreachable { reason, .. } => reason.to_string(),
+        other => describe(other),
+    }
 }
 
 /// A job's place on a backend; given back when it is dropped.

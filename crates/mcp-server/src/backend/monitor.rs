@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, Health, describe};
+use super::{Backend, Health, describe, reason};
 
 /// How often a backend that answers is asked again. A failing job asks sooner.
 const WHILE_UP: Duration = Duration::from_secs(15);
@@ -44,12 +44,12 @@ pub(super) async fn watch(backend: Arc<Backend>, stop: CancellationToken) {
 
 /// Asks how it is; a backend that comes up is asked for its nodes before it gets a job.
 async fn contact(backend: &Backend) -> Result<(), String> {
-    let stats = backend.client.system_stats().await.map_err(|error| describe(&error))?;
+    let stats = backend.client.system_stats().await.map_err(|error| reason(&error))?;
     if matches!(backend.health(), Health::Up { .. }) {
         return Ok(());
     }
     // A restarted ComfyUI may have other nodes and models.
-    backend.refresh().await.map_err(|error| describe(&error))?;
+    backend.refresh().await.map_err(|error| reason(&error))?;
     let version = stats.system.comfyui_version.unwrap_or_else(|| "unknown".into());
     tracing::info!(comfyui.url = %backend.name, comfyui.version = %version, "ComfyUI is connected");
     backend.state.send_modify(|state| state.health = Health::Up { version });
