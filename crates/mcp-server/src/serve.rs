@@ -51,7 +51,8 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
             Ok(())
         }
         ended = &mut serving => match ended {
-            Ok(served) => served.context("the HTTP server failed"),
+            Ok(Ok(())) => Err(stopped_by_itself()),
+            Ok(Err(error)) => Err(error).context("the HTTP server failed"),
             Err(error) => Err(error).context("the HTTP server panicked"),
         },
         () = running.workers_ended() => Err(anyhow::anyhow!("the workers of the queue ended")),
@@ -74,12 +75,20 @@ pub async fn stdio(settings: Settings) -> anyhow::Result<()> {
     let running = App::start(settings, Sharing::Shared).await?;
     let app = Arc::clone(&running.app);
     take_over_keys(&app, keys);
-    let principal = stdio_principal(&app).await?;
+    let principal = match stdio_principal(&app).await {
+        Ok(principal) => principal,
+        Err(refused) => {
+            // The workers may have taken up a job already.
+            running.stop().await;
+            return Err(refused);
+        }
+    };
     let server = server(&app)?.with_extension(principal);
     let serving = server.serve_stdio(tokio::io::stdin(), tokio::io::stdout());
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended.context("standard input or output failed"),
+        () = app.stopping.cancelled() => Err(stopped_by_itself()),
         name = signals.next() => {
             // Before the calls are dropped: a job whose call ends because the server stops is not abandoned.
             app.stopping.cancel();
@@ -90,6 +99,11 @@ pub async fn stdio(settings: Settings) -> anyhow::Result<()> {
     exit_on_another_signal(signals);
     running.stop().await;
     ended
+}
+
+/// For an end that no signal asked for, such as keys that can't be taken over.
+fn stopped_by_itself() -> anyhow::Error {
+    anyhow::anyhow!("the server stopped by itself; its log says why")
 }
 
 /// Whoever doesn't want to wait sends the signal again.
