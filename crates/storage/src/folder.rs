@@ -8,6 +8,8 @@ use crate::config::{LockMode, StorageConfig, database_file};
 use crate::error::StorageError;
 
 const LOCK_FILE: &str = ".lock";
+/// Locked only while a process opens the database.
+const OPENING_FILE: &str = ".opening";
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// What is ready for the database to be opened.
@@ -16,9 +18,12 @@ pub(crate) struct Prepared {
     pub(crate) database: PathBuf,
     /// Locked as long as it is open.
     pub(crate) lock: Option<File>,
+    /// Held until the database is open. SQLite does not wait for its own locks while a new file is switched to
+    /// write-ahead logging: of two processes that do so at once, one is told that the database is locked.
+    pub(crate) opening: File,
 }
 
-/// Creates what is missing and takes the lock. Blocks.
+/// Creates what is missing and takes the locks. Blocks, also while another process opens the same database.
 pub(crate) fn prepare(config: &StorageConfig) -> Result<Prepared, StorageError> {
     let database = database_file(&config.db_url)?;
     let folder = match database.parent() {
@@ -31,8 +36,9 @@ pub(crate) fn prepare(config: &StorageConfig) -> Result<Prepared, StorageError> 
         LockMode::Exclusive => Some(take_lock(folder)?),
         LockMode::Shared => None,
     };
+    let opening = wait_for_others(folder)?;
     check_file(&database)?;
-    Ok(Prepared { database, lock })
+    Ok(Prepared { database, lock, opening })
 }
 
 fn create_private(folder: &Path) -> Result<(), StorageError> {
@@ -64,6 +70,14 @@ fn take_lock(folder: &Path) -> Result<File, StorageError> {
     }
     // Only for the message to the next one.
     file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unwritable)?;
+    Ok(file)
+}
+
+fn wait_for_others(folder: &Path) -> Result<File, StorageError> {
+    let unwritable = |source| StorageError::Folder { path: folder.to_owned(), source };
+    let path = folder.join(OPENING_FILE);
+    let file = private_file().create(true).truncate(false).open(path).map_err(unwritable)?;
+    file.lock().map_err(unwritable)?;
     Ok(file)
 }
 

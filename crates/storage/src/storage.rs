@@ -43,6 +43,7 @@ impl Storage {
         let writer = sqlite::open_writer(&prepared.database).await?;
         migration::run(&writer, &prepared.database).await?;
         let reader = sqlite::open_reader(&prepared.database).await?;
+        drop(prepared.opening);
         let db = Arc::new(Database { reader, writer, path: prepared.database, _lock: prepared.lock });
         Ok(Storage {
             jobs: Arc::new(SqlJobStore::new(Arc::clone(&db))),
