@@ -15,6 +15,11 @@ pub(crate) fn answers(address: SocketAddr, path: &str) -> bool {
     status(address, path).is_ok_and(|status| status == 200)
 }
 
+/// Whether somebody listens at this address.
+pub(crate) fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, TIMEOUT).is_ok()
+}
+
 /// The status that `GET path` is answered with.
 fn status(address: SocketAddr, path: &str) -> Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
@@ -66,6 +71,7 @@ mod tests {
     #[test]
     fn nobody_listening_is_no_answer() {
         let port = free_port().unwrap();
-        assert!(!answers(SocketAddr::from(([127, 0, 0, 1], port)), "/health"));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        assert!(!answers(address, "/health") && !listens(address));
     }
 }

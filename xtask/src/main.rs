@@ -8,10 +8,12 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod child;
+mod conformance;
 mod demo;
 mod http;
 mod layers;
 mod live;
+mod npm;
 mod root;
 mod test;
 
@@ -41,6 +43,10 @@ enum Command {
     /// random weights. The first time this downloads 2.7 GB and takes 7 GB of disk; finished steps are kept, so that an
     /// interrupted set-up goes on where it was.
     Live(live::Options),
+    /// Runs the published conformance suite of MCP for 2025-11-25 and 2026-07-28.
+    ///
+    /// The suite and a Node.js for it come from npm, below target/conformance (300 MB).
+    Conformance(conformance::Options),
     /// Measures the product in a release build.
     Bench(bench::Options),
 }
@@ -64,6 +70,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { args } => test::run(&args),
         Command::Layers => layers::run(),
         Command::Live(options) => live::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }
