@@ -76,8 +76,8 @@ pub async fn connect(target: Target, options: ConnectOptions) -> Result<GatewayC
     let peer_options = PeerOptions {
         client_info: Implementation {
             name: "mcp-client".to_owned(),
-            title: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Implementation::default()
         },
         timeout: options.timeout,
         ..PeerOptions::default()

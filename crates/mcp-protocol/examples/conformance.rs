@@ -39,11 +39,9 @@ impl DynTool for Fixture {
     fn description(&self) -> ToolDescription {
         ToolDescription {
             name: self.0.to_owned(),
-            title: None,
             description: Some("A fixture of the conformance suite.".to_owned()),
             input_schema: input_schema(self.0),
-            output_schema: None,
-            annotations: None,
+            ..ToolDescription::default()
         }
     }
 

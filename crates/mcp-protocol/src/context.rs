@@ -1,18 +1,23 @@
 //! What a request knows about itself, and the way back to its caller while it runs.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jsonrpsee::Extensions;
 use jsonrpsee::core::middleware::Request as RpcRequest;
 use jsonrpsee::types::ErrorObjectOwned;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::error;
+use crate::input::{Asker, InputError, Round};
+use crate::outbox::Outbox;
+use crate::session::SessionHandle;
 use crate::wire::{
-    Era, Implementation, ProgressToken, ProgressUpdate, ProtocolVersion, RequestId, notification,
+    Era, Implementation, InputKind, InputRequest, LogLevel, LogMessage, ProgressToken, ProgressUpdate,
+    ProtocolVersion, RequestId, notification, supports_tasks,
 };
 
 /// What the transport found out about a request before its method ran.
@@ -24,7 +29,7 @@ pub struct RequestInfo {
     pub request_id: RequestId,
     /// The revision that this request is answered in.
     pub version: ProtocolVersion,
-    /// Legacy HTTP only.
+    /// Legacy only; over HTTP as in `Mcp-Session-Id`.
     pub session_id: Option<String>,
     /// Who calls, as they say themselves.
     pub client_info: Option<Implementation>,
@@ -32,6 +37,8 @@ pub struct RequestInfo {
     pub client_capabilities: Value,
     /// Set when the caller wants progress notifications.
     pub progress_token: Option<ProgressToken>,
+    /// The lowest level of log message that the caller wants; `None` is none at all.
+    pub log_level: Option<LogLevel>,
     /// `params.name` (the tool of `tools/call`), else `params.uri`.
     pub target: Option<String>,
 }
@@ -59,6 +66,8 @@ pub struct CallContext {
     info: Arc<RequestInfo>,
     extensions: Extensions,
     channel: Arc<Channel>,
+    /// What the client has answered in earlier rounds of a modern request.
+    pub(crate) round: Arc<Round>,
 }
 
 /// The two ways between a running request and its transport.
@@ -66,7 +75,20 @@ pub struct CallContext {
 pub(crate) struct Channel {
     pub(crate) outbox: Outbox,
     pub(crate) cancelled: CancellationToken,
+    /// How a legacy client is asked; `None` where it can't be.
+    pub(crate) asker: Option<Asker>,
+    /// The questions of a modern request that has to be answered before it can go on.
+    pub(crate) questions: Mutex<Vec<(String, InputRequest)>>,
+    pub(crate) asked: Notify,
+    /// What the call is about, for the session's record.
+    pub(crate) subject: Mutex<Option<String>>,
     last_progress: Mutex<Option<f64>>,
+}
+
+impl Channel {
+    pub(crate) fn new(asker: Option<Asker>) -> Channel {
+        Channel { asker, ..Channel::default() }
+    }
 }
 
 impl CallContext {
@@ -74,7 +96,7 @@ impl CallContext {
     pub(crate) fn from_extensions(extensions: Extensions) -> Result<CallContext, ErrorObjectOwned> {
         let info = extensions.get::<Arc<RequestInfo>>().cloned().ok_or_else(error::internal)?;
         let channel = extensions.get::<Arc<Channel>>().cloned().ok_or_else(error::internal)?;
-        Ok(CallContext { info, extensions, channel })
+        Ok(CallContext { info, extensions, channel, round: Arc::default() })
     }
 
     /// A context without a client behind it, for tests of tools: progress goes nowhere, nothing cancels it.
@@ -86,9 +108,10 @@ impl CallContext {
             client_info: None,
             client_capabilities: Value::Object(serde_json::Map::new()),
             progress_token: None,
+            log_level: None,
             target: None,
         };
-        CallContext { info: Arc::new(info), extensions, channel: Arc::default() }
+        CallContext { info: Arc::new(info), extensions, channel: Arc::default(), round: Arc::default() }
     }
 
     /// All that the transport found out.
@@ -106,7 +129,7 @@ impl CallContext {
         self.info.version.era()
     }
 
-    /// Legacy HTTP only.
+    /// Legacy only.
     pub fn session_id(&self) -> Option<&str> {
         self.info.session_id.as_deref()
     }
@@ -142,8 +165,85 @@ impl CallContext {
             message: message.map(str::to_owned),
         };
         if let Ok(text) = notification("notifications/progress", &update) {
-            self.channel.outbox.push(text);
+            self.channel.outbox.push_progress(text);
         }
+    }
+
+    /// Sends a log message to the caller, if it wants messages of this level. Not for secrets, nor for what says
+    /// how this server is built. Never blocks: when the caller reads slowly, messages are dropped.
+    pub fn log(&self, level: LogLevel, logger: Option<&str>, data: Value) {
+        if self.info.log_level.is_none_or(|lowest| level < lowest) {
+            return;
+        }
+        let message = LogMessage { level, logger: logger.map(str::to_owned), data };
+        if let Ok(text) = notification("notifications/message", &message) {
+            self.channel.outbox.push_log(text);
+        }
+    }
+
+    /// Whether the caller can be asked this kind of question, as it says itself.
+    pub fn can_ask(&self, kind: InputKind) -> bool {
+        let reachable = self.era() == Era::Modern || self.channel.asker.is_some();
+        reachable && kind.is_in(&self.info.client_capabilities)
+    }
+
+    /// Asks the caller while the request is being worked on, in either era.
+    ///
+    /// A legacy client is sent a request and this waits for its answer. A modern request is answered with the question
+    /// and comes again with the answer, so **the handler runs again from its start**: whatever has an effect belongs after
+    /// the last question. `key` names the question in all rounds and is unique within the request. Only `tools/call`,
+    /// `prompts/get` and `resources/read` may ask.
+    pub async fn input<R: DeserializeOwned>(
+        &self,
+        key: &str,
+        request: InputRequest,
+    ) -> Result<R, InputError> {
+        let answers = self.inputs(vec![(key.to_owned(), request)]).await?;
+        let answer = answers.into_iter().next().ok_or(InputError::Gone)?;
+        serde_json::from_value(answer)
+            .map_err(|error| InputError::Invalid { key: key.to_owned(), reason: error.to_string() })
+    }
+
+    /// As [`CallContext::input`], with several questions at once. The answers come in the order of the questions, as the
+    /// client gave them.
+    pub async fn inputs(&self, questions: Vec<(String, InputRequest)>) -> Result<Vec<Value>, InputError> {
+        if let Some((_, request)) = questions.iter().find(|(_, request)| !self.can_ask(request.kind())) {
+            return Err(InputError::Unsupported(request.kind()));
+        }
+        match self.era() {
+            Era::Modern => self.ask_with_result(questions).await,
+            Era::Legacy => self.ask_with_requests(questions).await,
+        }
+    }
+
+    /// Whether a reply may be a task ([`crate::ToolReply::as_task`]).
+    pub fn supports_tasks(&self) -> bool {
+        self.era() == Era::Modern && supports_tasks(&self.info.client_capabilities)
+    }
+
+    /// The session that the request belongs to (legacy).
+    pub fn session(&self) -> Option<&SessionHandle> {
+        self.extensions.get::<SessionHandle>()
+    }
+
+    /// Says what the call is about, for the session's record: for example the id of a job.
+    pub fn set_subject(&self, subject: impl Into<String>) {
+        *self.channel.subject.lock().unwrap_or_else(PoisonError::into_inner) = Some(subject.into());
+    }
+
+    /// Closes the HTTP connection that waits for the answer, so that nothing is held open during long work; the client
+    /// comes back for it after `retry`, and nothing is lost. Only 2025-11-25 over HTTP has this; elsewhere it does
+    /// nothing.
+    pub fn close_stream(&self, retry: Duration) {
+        self.channel.outbox.push_close(retry);
+    }
+
+    pub(crate) fn take_subject(&self) -> Option<String> {
+        self.channel.subject.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// Fires when the caller cancels, and not when the call simply ends.
@@ -151,42 +251,5 @@ impl CallContext {
     /// The call's future is dropped at that moment too; the token is for work that was spawned beside it.
     pub fn cancelled(&self) -> CancellationToken {
         self.channel.cancelled.clone()
-    }
-}
-
-/// Notifications on their way to the caller of one request: bounded, and the newest replaces the one before it when
-/// full. All of them are progress, where the latest says everything.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    queue: Mutex<VecDeque<String>>,
-    ready: Notify,
-}
-
-impl Outbox {
-    const CAPACITY: usize = 16;
-
-    fn push(&self, text: String) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= Self::CAPACITY {
-            queue.pop_back();
-        }
-        queue.push_back(text);
-        drop(queue);
-        self.ready.notify_one();
-    }
-
-    /// The next notification if there is one already.
-    pub(crate) fn take(&self) -> Option<String> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    /// The next notification. Cancel-safe; one reader.
-    pub(crate) async fn next(&self) -> String {
-        loop {
-            if let Some(text) = self.take() {
-                return text;
-            }
-            self.ready.notified().await;
-        }
     }
 }

@@ -16,6 +16,8 @@ pub const METHOD_NOT_FOUND: i32 = -32601;
 pub const INVALID_PARAMS: i32 = -32602;
 /// JSON-RPC: this server's fault; the cause is in its log.
 pub const INTERNAL_ERROR: i32 = -32603;
+/// MCP 2025-06-18 and 2025-11-25: no such resource; in 2026-07-28 that is [`INVALID_PARAMS`].
+pub const RESOURCE_NOT_FOUND: i32 = -32002;
 /// MCP 2026-07-28: headers that are missing or don't say what the body says.
 pub const HEADER_MISMATCH: i32 = -32020;
 /// MCP 2026-07-28: the request needs something that the client can't do.
@@ -64,6 +66,24 @@ pub fn rate_limited(message: impl Into<String>, retry_after: std::time::Duration
 /// [`INTERNAL_ERROR`]; the cause is logged where it is handled, not sent.
 pub fn internal() -> ErrorObjectOwned {
     error(INTERNAL_ERROR, "internal error; the server's log has the cause")
+}
+
+/// [`INVALID_PARAMS`] for a cursor that no page has given.
+pub fn bad_cursor(cursor: &str) -> ErrorObjectOwned {
+    error(INVALID_PARAMS, format!("cursor {} is not valid; list again without one", quoted(cursor)))
+}
+
+pub(crate) fn resource_not_found(uri: &str, era: Era) -> ErrorObjectOwned {
+    let code = match era {
+        Era::Legacy => RESOURCE_NOT_FOUND,
+        Era::Modern => INVALID_PARAMS,
+    };
+    error_with(code, format!("there is no resource {}", quoted(uri)), json!({ "uri": uri }))
+}
+
+pub(crate) fn missing_capability(required: Value) -> ErrorObjectOwned {
+    let message = format!("the client has to declare the capability {required}");
+    error_with(MISSING_CLIENT_CAPABILITY, message, json!({ "requiredCapabilities": required }))
 }
 
 pub(crate) fn overloaded(limit: usize) -> ErrorObjectOwned {
@@ -136,7 +156,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
-fn shortened(text: &str) -> &str {
+pub(crate) fn shortened(text: &str) -> &str {
     const LONGEST: usize = 80;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => &text[..end],

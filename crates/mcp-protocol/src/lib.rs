@@ -66,11 +66,17 @@ mod context;
 pub mod error;
 mod guard;
 pub mod http;
+mod input;
 mod nearest;
+mod notify;
+mod outbox;
+mod prompt;
+mod resource;
 mod schema;
 mod server;
 pub mod session;
 mod stdio;
+mod task;
 #[cfg(test)]
 mod testing;
 mod tool;
@@ -78,8 +84,16 @@ pub mod wire;
 
 pub use context::{CallContext, RequestInfo};
 pub use guard::{GuardLayer, Guarded};
+pub use input::InputError;
 pub use jsonrpsee;
+pub use notify::Notifier;
+pub use prompt::{Arguments, Prompt, PromptReply};
+pub use resource::{Page, ResourceReply, Resources};
 pub use server::{BuildError, CacheHints, Dispatch, Limits, Server, ServerBuilder, ServerInfo};
-pub use session::{MemorySessionStore, Session, SessionError, SessionLimits, SessionOwner, SessionStore};
+pub use session::{
+    CallOutcome, CallRecord, MemorySessionStore, Opened, Session, SessionError, SessionHandle, SessionLimits,
+    SessionOwner, SessionStore,
+};
+pub use task::TaskStore;
 pub use tool::{DynTool, OutputSchema, Tool, ToolDefinition, ToolError, ToolReply};
-pub use wire::{Content, ToolAnnotations};
+pub use wire::{Completion, CompletionContext, Content, InputRequest, LogLevel, ToolAnnotations};

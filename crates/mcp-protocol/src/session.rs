@@ -1,14 +1,16 @@
 //! Sessions of the legacy era, and where they are kept.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::wire::{Implementation, ProtocolVersion};
+use crate::notify::Notifier;
+use crate::wire::{Implementation, LogLevel, ProtocolVersion};
 
 /// Opened by `initialize` over HTTP and named by `Mcp-Session-Id` from then on.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +19,8 @@ pub struct Session {
     pub id: String,
     /// Whoever opened it, from [`SessionOwner`]; nobody else may use it.
     pub owner: Option<String>,
+    /// Whom [`SessionLimits::max_per_client`] counts it for: the owner, else the address it was opened from.
+    pub client: String,
     /// As negotiated; always of the legacy era.
     pub protocol_version: ProtocolVersion,
     /// Who the client says it is.
@@ -27,6 +31,50 @@ pub struct Session {
     pub created_at: Timestamp,
     /// Of the last request, to within [`SessionLimits::TOUCH_EVERY`].
     pub last_seen: Timestamp,
+    /// As `logging/setLevel` has set it.
+    pub log_level: Option<LogLevel>,
+    /// The resources of `resources/subscribe`, by URI.
+    pub subscriptions: BTreeSet<String>,
+}
+
+/// A tool call of a session, when it has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallRecord {
+    /// Which tool.
+    pub tool: String,
+    /// When it was called.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// What it was about, for example the id of a job ([`crate::CallContext::set_subject`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// How a call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallOutcome {
+    /// With a result.
+    Succeeded,
+    /// With an error, of the tool or of the protocol.
+    Failed,
+    /// The client cancelled it, or went away.
+    Cancelled,
+}
+
+/// Whether a session was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is kept.
+    Opened,
+    /// There are [`SessionLimits::max_sessions`] already.
+    TooMany,
+    /// This client has [`SessionLimits::max_per_client`] already.
+    TooManyOfClient,
 }
 
 /// Put into the extensions of an HTTP request by whatever authenticates it, so that a session belongs to its opener.
@@ -36,8 +84,10 @@ pub struct SessionOwner(pub String);
 /// How many sessions are kept, and how long without a request.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
-    /// Above this the session that was idle longest goes; its client gets 404 and opens a new one.
+    /// In all. Above it, `initialize` is refused: taking another's session away would let anybody end them all.
     pub max_sessions: usize,
+    /// Of one [`Session::client`].
+    pub max_per_client: usize,
     /// A session without a request for longer than this is gone.
     pub idle_timeout: Duration,
 }
@@ -50,20 +100,83 @@ pub struct SessionError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// Keeps sessions. Every store passes `contract::run` (feature `contract`).
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
-    /// Adds a session. Removes those that are past `limits` at `session.created_at`, so that the new one fits.
-    async fn create(&self, session: Session, limits: SessionLimits) -> Result<(), SessionError>;
+    /// Removes the sessions that are past `limits` at `session.created_at`, and adds this one if there is room.
+    async fn create(&self, session: Session, limits: SessionLimits) -> Result<Opened, SessionError>;
     /// The session, whether or not it is idle for too long: the caller decides.
     async fn get(&self, id: &str) -> Result<Option<Session>, SessionError>;
     /// Sets `last_seen`; false if there is no such session.
     async fn touch(&self, id: &str, now: Timestamp) -> Result<bool, SessionError>;
-    /// Ends it; false if there is no such session.
+    /// Ends it, with its calls; false if there is no such session.
     async fn delete(&self, id: &str) -> Result<bool, SessionError>;
+    /// Sets `log_level`; false if there is no such session.
+    async fn set_log_level(&self, id: &str, level: LogLevel) -> Result<bool, SessionError>;
+    /// Adds to `subscriptions`, or takes from them; false if there is no such session.
+    async fn set_subscribed(&self, id: &str, uri: &str, subscribed: bool) -> Result<bool, SessionError>;
+    /// Keeps a call, [`CALLS_KEPT`] of each session. Doesn't wait: a store that has to takes it to a queue, and may drop
+    /// it when that is full. A session that is gone has no calls.
+    fn record(&self, id: &str, call: CallRecord);
+    /// The session's calls, the newest first, with those that were recorded just now.
+    async fn calls(&self, id: &str, limit: usize) -> Result<Vec<CallRecord>, SessionError>;
+}
+
+/// The calls of a session that are kept; older ones go.
+pub const CALLS_KEPT: usize = 200;
+
+/// The session of a request, for whoever answers it.
+#[derive(Clone)]
+pub struct SessionHandle {
+    pub(crate) id: String,
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) notifier: Notifier,
+}
+
+impl SessionHandle {
+    /// As in `Mcp-Session-Id`; on a connection of its own (stdio, WebSocket) nobody else knows it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The tool calls of this session, the newest first.
+    pub async fn calls(&self, limit: usize) -> Result<Vec<CallRecord>, SessionError> {
+        self.store.calls(&self.id, limit).await
+    }
+
+    /// How many resources it subscribes to.
+    pub(crate) async fn subscriptions(&self) -> Result<usize, SessionError> {
+        Ok(self.store.get(&self.id).await?.map_or(0, |session| session.subscriptions.len()))
+    }
+
+    pub(crate) fn record(&self, call: CallRecord) {
+        self.store.record(&self.id, call);
+    }
+
+    pub(crate) async fn set_log_level(&self, level: LogLevel) -> Result<(), SessionError> {
+        self.store.set_log_level(&self.id, level).await.map(drop)
+    }
+
+    pub(crate) async fn set_subscribed(&self, uri: &str, subscribed: bool) -> Result<(), SessionError> {
+        self.store.set_subscribed(&self.id, uri, subscribed).await?;
+        self.notifier.set_subscribed(&self.id, uri, subscribed);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionHandle").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Sessions in memory: gone with the process.
 #[derive(Debug, Default)]
 pub struct MemorySessionStore {
-    sessions: Mutex<HashMap<String, Session>>,
+    sessions: Mutex<HashMap<String, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    session: Session,
+    calls: VecDeque<CallRecord>,
 }
 
 impl SessionLimits {
@@ -81,96 +194,91 @@ impl SessionLimits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        SessionLimits { max_sessions: 1000, idle_timeout: Duration::from_hours(1) }
+        SessionLimits { max_sessions: 1000, max_per_client: 100, idle_timeout: Duration::from_hours(1) }
     }
 }
 
 impl MemorySessionStore {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Session>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Kept>) -> T) -> T {
         act(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// False if there is no such session.
+    fn change(&self, id: &str, act: impl FnOnce(&mut Kept)) -> bool {
+        self.with(|sessions| sessions.get_mut(id).map(act).is_some())
     }
 }
 
 #[async_trait]
 impl SessionStore for MemorySessionStore {
-    async fn create(&self, session: Session, limits: SessionLimits) -> Result<(), SessionError> {
+    async fn create(&self, session: Session, limits: SessionLimits) -> Result<Opened, SessionError> {
         let idle_since = limits.idle_since(session.created_at);
-        self.with(|sessions| {
-            if sessions.len() >= limits.max_sessions {
-                sessions.retain(|_, kept| kept.last_seen >= idle_since);
+        Ok(self.with(|sessions| {
+            let of_client = |sessions: &HashMap<String, Kept>| {
+                sessions.values().filter(|kept| kept.session.client == session.client).count()
+            };
+            let full = |sessions: &HashMap<String, Kept>| {
+                if sessions.len() >= limits.max_sessions {
+                    Opened::TooMany
+                } else if of_client(sessions) >= limits.max_per_client {
+                    Opened::TooManyOfClient
+                } else {
+                    Opened::Opened
+                }
+            };
+            if full(sessions) != Opened::Opened {
+                sessions.retain(|_, kept| kept.session.last_seen >= idle_since);
             }
-            while sessions.len() >= limits.max_sessions.max(1) {
-                let oldest = sessions.values().min_by_key(|kept| kept.last_seen).map(|kept| kept.id.clone());
-                let Some(oldest) = oldest else { break };
-                sessions.remove(&oldest);
+            let opened = full(sessions);
+            if opened == Opened::Opened {
+                sessions.insert(session.id.clone(), Kept { session, calls: VecDeque::new() });
             }
-            sessions.insert(session.id.clone(), session);
-        });
-        Ok(())
+            opened
+        }))
     }
 
     async fn get(&self, id: &str) -> Result<Option<Session>, SessionError> {
-        Ok(self.with(|sessions| sessions.get(id).cloned()))
+        Ok(self.with(|sessions| sessions.get(id).map(|kept| kept.session.clone())))
     }
 
     async fn touch(&self, id: &str, now: Timestamp) -> Result<bool, SessionError> {
-        Ok(self.with(|sessions| sessions.get_mut(id).map(|session| session.last_seen = now).is_some()))
+        Ok(self.change(id, |kept| kept.session.last_seen = now))
     }
 
     async fn delete(&self, id: &str) -> Result<bool, SessionError> {
         Ok(self.with(|sessions| sessions.remove(id).is_some()))
     }
+
+    async fn set_log_level(&self, id: &str, level: LogLevel) -> Result<bool, SessionError> {
+        Ok(self.change(id, |kept| kept.session.log_level = Some(level)))
+    }
+
+    async fn set_subscribed(&self, id: &str, uri: &str, subscribed: bool) -> Result<bool, SessionError> {
+        Ok(self.change(id, |kept| {
+            if subscribed {
+                kept.session.subscriptions.insert(uri.to_owned());
+            } else {
+                kept.session.subscriptions.remove(uri);
+            }
+        }))
+    }
+
+    fn record(&self, id: &str, call: CallRecord) {
+        self.change(id, |kept| {
+            kept.calls.truncate(CALLS_KEPT - 1);
+            kept.calls.push_front(call);
+        });
+    }
+
+    async fn calls(&self, id: &str, limit: usize) -> Result<Vec<CallRecord>, SessionError> {
+        Ok(self.with(|sessions| {
+            sessions.get(id).map(|kept| kept.calls.iter().take(limit).cloned().collect()).unwrap_or_default()
+        }))
+    }
 }
 
-/// What every [`SessionStore`] has to do; panics where one doesn't.
 #[cfg(any(test, feature = "contract"))]
-pub mod contract {
-    use super::{Duration, Implementation, ProtocolVersion, Session, SessionLimits, SessionStore, Timestamp};
-
-    fn session(id: &str, second: i64) -> Session {
-        let at = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
-        Session {
-            id: id.to_owned(),
-            owner: Some("alice".to_owned()),
-            protocol_version: ProtocolVersion::V2025_11_25,
-            client_info: Implementation { name: "client".to_owned(), title: None, version: "1".to_owned() },
-            capabilities: serde_json::json!({"roots": {}}),
-            created_at: at,
-            last_seen: at,
-        }
-    }
-
-    async fn kept(store: &dyn SessionStore, id: &str) -> Option<Session> {
-        store.get(id).await.expect("get")
-    }
-
-    /// Runs the suite on an empty store.
-    pub async fn run(store: &dyn SessionStore) {
-        let limits = SessionLimits { max_sessions: 2, idle_timeout: Duration::from_secs(100) };
-        assert_eq!(kept(store, "a").await, None, "an empty store has no session");
-        assert!(!store.touch("a", Timestamp::UNIX_EPOCH).await.expect("touch"), "nothing to touch");
-        assert!(!store.delete("a").await.expect("delete"), "nothing to delete");
-
-        store.create(session("a", 1000), limits).await.expect("create");
-        assert_eq!(kept(store, "a").await, Some(session("a", 1000)), "a session comes back as it was");
-        store.create(session("b", 1001), limits).await.expect("create");
-
-        let later = Timestamp::from_second(1050).unwrap_or(Timestamp::UNIX_EPOCH);
-        assert!(store.touch("a", later).await.expect("touch"));
-        assert_eq!(kept(store, "a").await.map(|session| session.last_seen), Some(later));
-        store.create(session("c", 1060), limits).await.expect("create");
-        assert_eq!(kept(store, "b").await, None, "over the cap, the one idle longest goes");
-        assert!(kept(store, "a").await.is_some() && kept(store, "c").await.is_some());
-
-        store.create(session("d", 5000), limits).await.expect("create");
-        assert!(
-            kept(store, "a").await.is_none() && kept(store, "c").await.is_none(),
-            "idle sessions are removed"
-        );
-        assert!(store.delete("d").await.expect("delete"));
-        assert_eq!(kept(store, "d").await, None);
-    }
-}
+pub mod contract;
 
 #[cfg(test)]
 mod tests {

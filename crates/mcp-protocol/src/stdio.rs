@@ -17,7 +17,8 @@ use crate::context::RequestInfo;
 use crate::error::{self, INVALID_PARAMS, INVALID_REQUEST};
 use crate::server::{Head, Server, negotiated};
 use crate::wire::{
-    Implementation, InitializeParams, Message, ParseError, ProtocolVersion, Request, RequestId, response,
+    Implementation, InitializeParams, LogLevel, Message, ParseError, ProtocolVersion, Request, RequestId,
+    response,
 };
 
 /// Lines on their way to the writer; above it, whoever writes waits.
@@ -123,9 +124,9 @@ impl Connection {
 
     fn start(&mut self, request: Request) -> Result<(), ErrorObjectOwned> {
         let info = self.info(&request)?;
-        let admitted = self.server.admit(None)?;
+        let admitted = self.server.admit(&request.method, None)?;
         let id = request.id.clone();
-        let call = self.server.start(request, info, Extensions::new(), admitted);
+        let call = self.server.start(request, info, Extensions::new(), admitted, None);
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             if running.contains_key(&id) {
@@ -170,6 +171,7 @@ impl Connection {
             client_info: Some(client.info),
             client_capabilities: client.capabilities,
             progress_token: head.meta.progress_token,
+            log_level: Some(LogLevel::Info),
             target: head.target,
         })
     }

@@ -54,9 +54,9 @@ impl Probe {
 pub(crate) fn builder(probe: &Probe) -> ServerBuilder {
     let info = ServerInfo {
         name: "test".to_owned(),
-        title: None,
         version: "1.2.3".to_owned(),
         instructions: Some("Say hello.".to_owned()),
+        ..ServerInfo::default()
     };
     let limits = Limits { drain: Duration::from_millis(50), ..Limits::default() };
     Server::builder(info)
@@ -209,8 +209,6 @@ impl DynTool for Region {
     fn description(&self) -> ToolDescription {
         ToolDescription {
             name: "region".to_owned(),
-            title: None,
-            description: None,
             input_schema: json!({
                 "type": "object",
                 "properties": {
@@ -218,8 +216,7 @@ impl DynTool for Region {
                     "shard": {"type": "integer", "x-mcp-header": "Shard"},
                 },
             }),
-            output_schema: None,
-            annotations: None,
+            ..ToolDescription::default()
         }
     }
 

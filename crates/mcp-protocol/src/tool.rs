@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::context::CallContext;
 use crate::schema;
-use crate::wire::{Content, ToolAnnotations, ToolDescription, key};
+use crate::wire::{Content, Icon, Task, ToolAnnotations, ToolDescription, key, required_tasks};
 
 /// A tool whose schemas follow from its types.
 ///
@@ -73,6 +73,8 @@ pub struct ToolDefinition {
     pub description: String,
     /// Hints for the client.
     pub annotations: ToolAnnotations,
+    /// For the client's user interface.
+    pub icons: Vec<Icon>,
     /// Whether `tools/list` carries the output schema.
     pub output_schema: OutputSchema,
 }
@@ -96,6 +98,8 @@ pub struct ToolReply<O> {
     pub content: Vec<Content>,
     /// Set when the tool did its part and what it worked on failed: the result has `isError`, with the output.
     pub error: Option<ToolError>,
+    /// Set when the work goes on as a task: a client that takes tasks gets this instead, any other the rest of the reply.
+    pub task: Option<Box<Task>>,
 }
 
 /// Why a tool failed. The model sees it as a result with `isError`, so it says what to do about it.
@@ -124,7 +128,14 @@ impl ToolDefinition {
 impl<O> ToolReply<O> {
     /// A reply whose content is given, instead of the JSON of the output.
     pub fn with_content(output: O, content: Vec<Content>) -> ToolReply<O> {
-        ToolReply { output, content, error: None }
+        ToolReply { output, content, error: None, task: None }
+    }
+
+    /// The same reply for a client that takes no tasks; one that does gets the task. It has to be kept already, so that
+    /// `tasks/get` finds it.
+    pub fn as_task(mut self, task: Task) -> ToolReply<O> {
+        self.task = Some(Box::new(task));
+        self
     }
 
     /// The same reply as an error: clients see `isError`, and still get output and content.
@@ -136,13 +147,28 @@ impl<O> ToolReply<O> {
 
 impl<O> From<O> for ToolReply<O> {
     fn from(output: O) -> Self {
-        ToolReply { output, content: Vec::new(), error: None }
+        ToolReply { output, content: Vec::new(), error: None, task: None }
     }
 }
 
 impl ToolError {
     /// The code of arguments that don't fit the schema.
     pub const INVALID_ARGUMENTS: &'static str = "invalid_arguments";
+
+    /// The code of a call that needs a capability of the client; it is answered with a JSON-RPC error
+    /// ([`crate::error::MISSING_CLIENT_CAPABILITY`]).
+    pub const MISSING_CAPABILITY: &'static str = "missing_client_capability";
+
+    /// The client would have to declare `required`, for example `{"sampling": {}}`.
+    pub fn missing_capability(required: Value) -> ToolError {
+        let message = format!("the client has to declare the capability {required}");
+        ToolError::new(Self::MISSING_CAPABILITY, message).data(json!({"requiredCapabilities": required}))
+    }
+
+    /// The work can only be done as a task, which this client doesn't take.
+    pub fn tasks_required() -> ToolError {
+        ToolError::missing_capability(required_tasks())
+    }
 
     /// An error without remedy and data.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> ToolError {
@@ -201,6 +227,7 @@ impl<T: Tool> DynTool for Typed<T> {
             output_schema: (definition.output_schema == OutputSchema::Published)
                 .then(|| self.output_schema.clone()),
             annotations: Some(hints).filter(|hints| *hints != ToolAnnotations::default()),
+            icons: definition.icons,
         }
     }
 
@@ -224,6 +251,6 @@ impl<T: Tool> DynTool for Typed<T> {
             ToolError::new("internal", "the result of the tool could not be written as JSON")
         })?;
         schema::drop_nulls(&mut output, &self.output_schema);
-        Ok(ToolReply { output, content: reply.content, error: reply.error })
+        Ok(ToolReply { output, content: reply.content, error: reply.error, task: reply.task })
     }
 }

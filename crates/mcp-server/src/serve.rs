@@ -124,6 +124,7 @@ pub fn server(app: &Arc<App>) -> anyhow::Result<Server> {
         title: Some("ComfyUI".into()),
         version: env!("CARGO_PKG_VERSION").into(),
         instructions: Some(INSTRUCTIONS.into()),
+        ..ServerInfo::default()
     };
     let guarded = Arc::clone(app);
     let guard = GuardLayer::new(move |request| guard::check_call(&guarded, request));

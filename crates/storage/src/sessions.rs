@@ -1,13 +1,12 @@
 //! The store of sessions of MCP clients, which so outlive a restart.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mcp_protocol::{Session, SessionError, SessionLimits, SessionStore};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use mcp_protocol::{CallRecord, LogLevel, Opened, Session, SessionError, SessionLimits, SessionStore};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,30 +32,19 @@ impl SqlSessionStore {
 
 #[async_trait]
 impl SessionStore for SqlSessionStore {
-    async fn create(&self, session: Session, limits: SessionLimits) -> Result<(), SessionError> {
-        let room_for = limits.max_sessions.max(1) as u64;
+    async fn create(&self, session: Session, limits: SessionLimits) -> Result<Opened, SessionError> {
         let transaction = self.db.begin().await.map_err(failed)?;
+        let idle_since = to_millis(limits.idle_since(session.created_at));
+        let idle = Entity::delete_many().filter(Column::LastSeen.lt(idle_since));
+        idle.exec(&transaction).await.map_err(|error| self.failed(error))?;
         let count = Entity::find().count(&transaction).await.map_err(|error| self.failed(error))?;
-        if count >= room_for {
-            let idle_since = to_millis(limits.idle_since(session.created_at));
-            let idle = Entity::delete_many().filter(Column::LastSeen.lt(idle_since));
-            let gone = idle.exec(&transaction).await.map_err(|error| self.failed(error))?.rows_affected;
-            let surplus = (count - gone + 1).saturating_sub(room_for);
-            if surplus > 0 {
-                let oldest = Entity::find().select_only().column(Column::Id).order_by_asc(Column::LastSeen);
-                let oldest: Vec<String> = oldest
-                    .limit(surplus)
-                    .into_tuple()
-                    .all(&transaction)
-                    .await
-                    .map_err(|error| self.failed(error))?;
-                let surplus = Entity::delete_many().filter(Column::Id.is_in(oldest));
-                surplus.exec(&transaction).await.map_err(|error| self.failed(error))?;
-            }
+        if count >= limits.max_sessions as u64 {
+            return Ok(Opened::TooMany);
         }
         let row = to_row(&session).map_err(failed)?;
         Entity::insert(row).exec_without_returning(&transaction).await.map_err(|error| self.failed(error))?;
-        self.db.commit(transaction).await.map_err(failed)
+        self.db.commit(transaction).await.map_err(failed)?;
+        Ok(Opened::Opened)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Session>, SessionError> {
@@ -75,6 +63,20 @@ impl SessionStore for SqlSessionStore {
         let done =
             Entity::delete_by_id(id).exec(&self.db.writer).await.map_err(|error| self.failed(error))?;
         Ok(done.rows_affected > 0)
+    }
+
+    async fn set_log_level(&self, id: &str, _: LogLevel) -> Result<bool, SessionError> {
+        Ok(self.get(id).await?.is_some())
+    }
+
+    async fn set_subscribed(&self, id: &str, _: &str, _: bool) -> Result<bool, SessionError> {
+        Ok(self.get(id).await?.is_some())
+    }
+
+    fn record(&self, _: &str, _: CallRecord) {}
+
+    async fn calls(&self, _: &str, _: usize) -> Result<Vec<CallRecord>, SessionError> {
+        Ok(Vec::new())
     }
 }
 
@@ -108,6 +110,9 @@ fn from_row(row: Model) -> Result<Session, StorageError> {
         capabilities: from_json(&row.capabilities)?,
         created_at: from_millis(row.created_at).map_err(broken)?,
         last_seen: from_millis(row.last_seen).map_err(broken)?,
+        client: String::new(),
+        log_level: None,
+        subscriptions: BTreeSet::new(),
     })
 }
 

@@ -141,9 +141,8 @@ impl Gateway {
         let state = Arc::new(play);
         let mut server = Server::builder(ServerInfo {
             name: "play".to_owned(),
-            title: None,
             version: "1".to_owned(),
-            instructions: None,
+            ..ServerInfo::default()
         });
         for name in [
             "generate_image",
@@ -208,13 +207,11 @@ impl DynTool for PlayTool {
     fn description(&self) -> ToolDescription {
         ToolDescription {
             name: self.name.to_owned(),
-            title: None,
-            description: None,
             input_schema: json!({"type": "object"}),
             // Where there is one, errors stand in another place of the result than without.
             output_schema: (self.name == "generate_image")
                 .then(|| json!({"type": "object", "required": ["job"]})),
-            annotations: None,
+            ..ToolDescription::default()
         }
     }
 

@@ -28,8 +28,8 @@ impl Default for PeerOptions {
         PeerOptions {
             client_info: Implementation {
                 name: env!("CARGO_PKG_NAME").to_owned(),
-                title: None,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..Implementation::default()
             },
             timeout: Duration::from_mins(1),
             probe_timeout: Duration::from_secs(5),

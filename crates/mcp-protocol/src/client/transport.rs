@@ -120,6 +120,7 @@ fn meta(version: ProtocolVersion, client_info: &Implementation, token: Option<Re
         protocol_version: modern.then(|| version.as_str().to_owned()),
         client_info: modern.then(|| client_info.clone()),
         client_capabilities: modern.then(|| Value::Object(Map::new())),
+        log_level: None,
         progress_token: token,
     }
 }

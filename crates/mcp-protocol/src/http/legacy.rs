@@ -1,8 +1,10 @@
 //! Requests of the legacy era: sessions, and calls that a disconnect doesn't cancel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -16,11 +18,12 @@ use super::headers::{self, SESSION_ID};
 use super::reply::{Envelope, Refusal, Source, json, reply};
 use super::{Endpoint, not_allowed};
 use crate::context::RequestInfo;
-use crate::error::{self, INVALID_PARAMS, INVALID_REQUEST};
+use crate::error::{self, INVALID_PARAMS, INVALID_REQUEST, OVERLOADED};
+use crate::input::Asker;
 use crate::server::{Call, Frame, Head, negotiated};
-use crate::session::{Session, SessionError, SessionLimits, SessionOwner};
+use crate::session::{Opened, Session, SessionError, SessionHandle, SessionLimits, SessionOwner};
 use crate::stdio::cancelled_id;
-use crate::wire::{Era, InitializeParams, Request, RequestId};
+use crate::wire::{Era, InitializeParams, LogLevel, Request, RequestId};
 
 /// What `notifications/cancelled` can reach: a session's id and a request's.
 pub(super) type Running = Arc<Mutex<HashMap<(String, RequestId), CancellationToken>>>;
@@ -41,9 +44,9 @@ impl Endpoint {
             .map_err(|message| Refusal::bad_request(Some(&id), error::error(INVALID_PARAMS, message)))?;
         let session = new_session(&parts, params, Timestamp::now());
         let envelope = self.envelope(&parts, &id, Era::Legacy)?;
-        let admitted = self.admit(&parts, &id)?;
+        let admitted = self.admit(&parts, &request)?;
         let info = legacy_info(&request, head, &session);
-        let call = self.server.start(request, info, parts.extensions, admitted);
+        let call = self.server.start(request, info, parts.extensions, admitted, None);
         let answer = call.answer.await;
         if answer.is_err() {
             let status = answer.as_ref().err().map(|error| error::http_status(Era::Legacy, error.code()));
@@ -53,11 +56,11 @@ impl Endpoint {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Some(id.clone()), error::internal())
         })?;
         let limits = self.server.limits().sessions;
-        self.server
-            .sessions()
-            .create(session, limits)
-            .await
-            .map_err(|error| store_failed(&error, Some(&id)))?;
+        let opened = self.server.sessions().create(session, limits).await;
+        match opened.map_err(|error| store_failed(&error, Some(&id)))? {
+            Opened::Opened => {}
+            full => return Err(too_many(full, limits, &id)),
+        }
         let mut response = reply(Source::ready(answer), envelope).await;
         response.headers_mut().insert(SESSION_ID_NAME, header);
         Ok(response)
@@ -72,9 +75,12 @@ impl Endpoint {
         let id = request.id.clone();
         let session = self.session(&parts, Some(&id)).await?;
         let envelope = self.envelope(&parts, &id, Era::Legacy)?;
-        let admitted = self.admit(&parts, &id)?;
+        let admitted = self.admit(&parts, &request)?;
         let info = legacy_info(&request, head, &session);
-        let call = self.server.start(request, info, parts.extensions, admitted);
+        let mut extensions = parts.extensions;
+        extensions.insert(self.handle(&session));
+        let asker = Asker { pending: Arc::clone(&self.pending), client: session.id.clone() };
+        let call = self.server.start(request, info, extensions, admitted, Some(asker));
         let place = Place::take(&self.running, (session.id, id.clone()), &call).ok_or_else(|| {
             Refusal::bad_request(
                 Some(&id),
@@ -129,6 +135,14 @@ impl Endpoint {
         }
     }
 
+    fn handle(&self, session: &Session) -> SessionHandle {
+        SessionHandle {
+            id: session.id.clone(),
+            store: Arc::clone(self.server.sessions()),
+            notifier: self.server.notifier().clone(),
+        }
+    }
+
     /// The session that the header names, if it is alive and belongs to the caller.
     async fn session(&self, parts: &Parts, id: Option<&RequestId>) -> Result<Session, Refusal> {
         let header =
@@ -169,12 +183,21 @@ fn new_session(parts: &Parts, params: InitializeParams, now: Timestamp) -> Sessi
         // Version 4: 122 random bits.
         id: Uuid::new_v4().to_string(),
         owner: owner(parts),
+        client: client(parts),
         protocol_version: negotiated(&params.protocol_version),
         client_info: params.client_info,
         capabilities: params.capabilities,
         created_at: now,
         last_seen: now,
+        log_level: None,
+        subscriptions: BTreeSet::new(),
     }
+}
+
+/// Whom the cap on sessions counts: the owner, else the address.
+fn client(parts: &Parts) -> String {
+    let address = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
+    owner(parts).or_else(address).unwrap_or_default()
 }
 
 fn owner(parts: &Parts) -> Option<String> {
@@ -189,8 +212,22 @@ fn legacy_info(request: &Request, head: Head, session: &Session) -> RequestInfo 
         client_info: Some(session.client_info.clone()),
         client_capabilities: session.capabilities.clone(),
         progress_token: head.meta.progress_token,
+        // What a client gets that has set none is up to the server (2025-11-25, logging).
+        log_level: Some(session.log_level.unwrap_or(LogLevel::Info)),
         target: head.target,
     }
+}
+
+fn too_many(full: Opened, limits: SessionLimits, id: &RequestId) -> Refusal {
+    let (max, whose) = match full {
+        Opened::TooManyOfClient => (limits.max_per_client, "of yours "),
+        Opened::TooMany | Opened::Opened => (limits.max_sessions, ""),
+    };
+    let message = format!(
+        "{max} sessions {whose}are open already; end one with DELETE, or wait: one without a request goes after {} s",
+        limits.idle_timeout.as_secs()
+    );
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(id.clone()), error::error(OVERLOADED, message))
 }
 
 fn unknown_session(id: Option<&RequestId>) -> Refusal {

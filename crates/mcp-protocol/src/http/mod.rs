@@ -23,6 +23,7 @@ use jsonrpsee::types::ErrorObjectOwned;
 pub(crate) use headers::ParamHeader;
 
 use crate::error::{self, INVALID_REQUEST};
+use crate::input::Pending;
 use crate::server::{Head, Server};
 use crate::wire::{Era, Message, ParseError, ProtocolVersion, Request, RequestId};
 use reply::Refusal;
@@ -73,7 +74,8 @@ impl Default for HttpConfig {
 /// Serve it with `TCP_NODELAY` set (`axum::serve::ListenerExt::tap_io`): without it a stream of events crawls.
 pub fn router(server: Server, config: HttpConfig) -> Router {
     let path = config.path.clone();
-    let endpoint = Arc::new(Endpoint { server, config, running: legacy::Running::default() });
+    let endpoint =
+        Arc::new(Endpoint { server, config, running: legacy::Running::default(), pending: Arc::default() });
     Router::new().route(&path, any(handle)).with_state(endpoint)
 }
 
@@ -98,6 +100,8 @@ struct Endpoint {
     server: Server,
     config: HttpConfig,
     running: legacy::Running,
+    /// The questions to legacy clients.
+    pending: Arc<Pending>,
 }
 
 async fn handle(State(endpoint): State<Arc<Endpoint>>, request: axum::extract::Request) -> Response {

@@ -25,8 +25,8 @@ impl Endpoint {
             .check(&parts, &request, head)
             .map_err(|error| Refusal::bad_request(Some(&request.id), error))?;
         let envelope = self.envelope(&parts, &request.id, Era::Modern)?;
-        let admitted = self.admit(&parts, &request.id)?;
-        let call = self.server.start(request, info, parts.extensions, admitted);
+        let admitted = self.admit(&parts, &request)?;
+        let call = self.server.start(request, info, parts.extensions, admitted, None);
         Ok(reply(Source::Inside(Box::new(call)), envelope).await)
     }
 
@@ -36,7 +36,7 @@ impl Endpoint {
         headers::check_standard(&parts.headers, request, info.target.as_deref())?;
         let wanted = info.tool(&request.method).map(|tool| self.server.param_headers(tool));
         if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
-            headers::check_params(&parts.headers, wanted, &arguments(request))?;
+            headers::check_params(&parts.headers, &wanted, &arguments(request))?;
         }
         Ok(info)
     }
@@ -50,9 +50,9 @@ impl Endpoint {
         Ok(Envelope { id: id.clone(), era, accept, keep_alive: self.config.keep_alive })
     }
 
-    pub(super) fn admit(&self, parts: &Parts, id: &RequestId) -> Result<Admitted, Refusal> {
-        let busy = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(id.clone()), error);
-        self.server.admit(parts.extensions.get()).map_err(busy)
+    pub(super) fn admit(&self, parts: &Parts, request: &Request) -> Result<Admitted, Refusal> {
+        let busy = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(request.id.clone()), error);
+        self.server.admit(&request.method, parts.extensions.get()).map_err(busy)
     }
 }
 

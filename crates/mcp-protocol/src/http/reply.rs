@@ -82,6 +82,7 @@ pub(super) async fn reply(mut source: Source, envelope: Envelope) -> Response {
     }
     match timeout(envelope.keep_alive, source.next()).await {
         Ok(Some(Frame::Answer(answer))) if envelope.accept == Accept::Both => answered(&envelope, &answer),
+        Ok(Some(Frame::Close(_))) => events(Events { source, envelope, next: Next::Comment }),
         Ok(first) => events(Events { source, envelope, next: Next::Frame(first) }),
         Err(_) => events(Events { source, envelope, next: Next::Comment }),
     }
@@ -91,7 +92,7 @@ pub(super) async fn reply(mut source: Source, envelope: Envelope) -> Response {
 async fn whole(mut source: Source, envelope: &Envelope) -> Response {
     loop {
         match source.next().await {
-            Some(Frame::Note(_)) => {}
+            Some(Frame::Note(_) | Frame::Close(_)) => {}
             Some(Frame::Answer(answer)) => return answered(envelope, &answer),
             None => return StatusCode::NO_CONTENT.into_response(),
         }
@@ -182,6 +183,8 @@ impl Events {
         };
         let text = match frame? {
             Frame::Note(note) => note,
+            // Only a stream that can be resumed can be closed in the middle.
+            Frame::Close(_) => return Some(COMMENT.to_owned()),
             Frame::Answer(answer) => {
                 self.next = Next::End;
                 response(Some(&self.envelope.id), &answer)

@@ -1,16 +1,30 @@
 //! Running a call beside a channel that may be slow or gone.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::{Answer, Call};
+use crate::outbox::Parcel;
 
 /// What a transport sends to the caller of one request.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    /// The text of a notification.
+    /// The text of a notification, or of a request to the client.
     Note(String),
+    /// Let the client come back for the rest after this time.
+    Close(Duration),
     /// The last one.
     Answer(Answer),
+}
+
+impl From<Parcel> for Frame {
+    fn from(parcel: Parcel) -> Self {
+        match parcel {
+            Parcel::Message(text) => Frame::Note(text),
+            Parcel::Close(retry) => Frame::Close(retry),
+        }
+    }
 }
 
 impl Call {
@@ -18,14 +32,14 @@ impl Call {
     pub(crate) async fn next(&mut self) -> Frame {
         let Call { answer, channel, done } = self;
         loop {
-            if let Some(note) = channel.outbox.take() {
-                return Frame::Note(note);
+            if let Some(parcel) = channel.outbox.take() {
+                return parcel.into();
             }
             if let Some(answer) = done.take() {
                 return Frame::Answer(answer);
             }
             tokio::select! {
-                note = channel.outbox.next() => return Frame::Note(note),
+                parcel = channel.outbox.next() => return parcel.into(),
                 ended = &mut *answer => *done = Some(ended),
             }
         }
@@ -45,6 +59,8 @@ impl Call {
                 frame = self.next() => match frame {
                     Frame::Answer(answer) => return Some(answer),
                     Frame::Note(note) => note,
+                    // Only a stream that can be resumed can be closed in the middle.
+                    Frame::Close(_) => continue,
                 },
             };
             let permit = loop {

@@ -1,4 +1,4 @@
-//! What a transport reads of a request's parameters before the method does: `_meta`, `name`, `uri`.
+//! What a transport reads of a request's parameters before the method does: `_meta`, `name`, `uri`, `taskId`.
 
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Deserialize;
@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 
 use crate::context::RequestInfo;
 use crate::error::{self, INVALID_PARAMS};
-use crate::wire::{Era, ProtocolVersion, Request, RequestMeta, key};
+use crate::wire::{Era, LogLevel, ProtocolVersion, Request, RequestMeta, key};
 
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     pub(crate) meta: RequestMeta,
-    /// `params.name`, or else `params.uri`, where it is a string.
+    /// `params.name`, or else `params.uri` or `params.taskId`, where it is a string.
     pub(crate) target: Option<String>,
 }
 
@@ -22,6 +22,8 @@ struct Members<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     uri: Option<&'a RawValue>,
+    #[serde(rename = "taskId", borrow, default)]
+    task_id: Option<&'a RawValue>,
     #[serde(rename = "_meta", default)]
     meta: Option<RequestMeta>,
 }
@@ -35,7 +37,7 @@ impl Head {
             |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
         Ok(Head {
             meta: members.meta.unwrap_or_default(),
-            target: text(members.name).or_else(|| text(members.uri)),
+            target: text(members.name).or_else(|| text(members.uri)).or_else(|| text(members.task_id)),
         })
     }
 
@@ -62,9 +64,17 @@ impl Head {
             client_info: self.meta.client_info,
             client_capabilities,
             progress_token: self.meta.progress_token,
+            log_level: self.meta.log_level.map(|level| log_level(&level)).transpose()?,
             target: self.target,
         })
     }
+}
+
+fn log_level(level: &str) -> Result<LogLevel, ErrorObjectOwned> {
+    LogLevel::parse(level).ok_or_else(|| {
+        let levels = LogLevel::ALL.map(LogLevel::as_str).join(", ");
+        error::error(INVALID_PARAMS, format!("{} is no log level; these are: {levels}", error::quoted(level)))
+    })
 }
 
 fn missing(name: &str) -> ErrorObjectOwned {

@@ -1,25 +1,25 @@
 //! The server: its tools, its layers and its limits, whatever the transport.
 
 mod admission;
+mod builder;
 mod dispatch;
 mod drive;
 mod head;
 mod methods;
+mod state;
 mod table;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jsonrpsee::Extensions;
-use jsonrpsee::MethodResponse;
-use jsonrpsee::core::middleware::{RpcServiceBuilder, RpcServiceT};
 use jsonrpsee::types::ErrorObjectOwned;
-use serde_json::Map;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use tower::layer::Layer;
-use tower::layer::util::Identity;
+use tokio_util::sync::CancellationToken;
 
+pub use builder::{BuildError, ServerBuilder};
 pub use dispatch::Dispatch;
 pub(crate) use drive::Frame;
 pub(crate) use head::Head;
@@ -27,12 +27,18 @@ pub(crate) use methods::negotiated;
 
 use crate::context::{Channel, RequestInfo};
 use crate::http::ParamHeader;
-use crate::session::{MemorySessionStore, SessionLimits, SessionOwner, SessionStore};
-use crate::tool::{DynTool, Tool, Typed};
-use crate::wire::{CacheScope, Implementation, Request, ServerCapabilities, ToolDescription};
+use crate::input::Asker;
+use crate::notify::Notifier;
+use crate::prompt::Prompt;
+use crate::resource::Resources;
+use crate::session::{SessionLimits, SessionOwner, SessionStore};
+use crate::task::TaskStore;
+use crate::tool::DynTool;
+use crate::wire::{CacheScope, Icon, Implementation, PromptDescription, Request};
 use admission::Admission;
 pub(crate) use admission::Admitted;
 use dispatch::ErasedService;
+use state::Seal;
 use table::ToolTable;
 
 /// Who the server is.
@@ -46,6 +52,12 @@ pub struct ServerInfo {
     pub version: String,
     /// For the model: how to use this server.
     pub instructions: Option<String>,
+    /// What it is.
+    pub description: Option<String>,
+    /// Where to read about it.
+    pub website_url: Option<String>,
+    /// For the client's user interface.
+    pub icons: Vec<Icon>,
 }
 
 /// What the server takes at most.
@@ -56,11 +68,15 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// The same for the requests of one [`crate::SessionOwner`].
     pub max_in_flight_per_owner: usize,
+    /// Streams that stay open (`subscriptions/listen`, and the GET stream of a legacy session), over all connections.
+    pub max_streams: usize,
+    /// The same for those of one [`crate::SessionOwner`].
+    pub max_streams_per_owner: usize,
     /// Of one message from a client, in bytes.
     pub max_message_bytes: usize,
     /// Of one answer, in bytes.
     pub max_response_bytes: usize,
-    /// Tools on one page of `tools/list`.
+    /// Tools, prompts or templates on one page of their list.
     pub page_size: usize,
     /// After the end of stdin, how long running requests may still take to answer.
     pub drain: Duration,
@@ -77,37 +93,6 @@ pub struct CacheHints {
     pub scope: CacheScope,
 }
 
-/// Why a server can't be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// Two tools have the same name.
-    #[error("there are two tools named {0:?}")]
-    DuplicateTool(String),
-    /// Names have 1 to 128 letters, digits, `_`, `-`, `.` (2025-11-25, server/tools).
-    #[error("{0:?} can't be the name of a tool: 1 to 128 letters, digits, '_', '-' and '.' can")]
-    InvalidName(String),
-    /// The schema doesn't hold for MCP.
-    #[error("the {which} of tool {tool:?} can't be used: {reason}")]
-    InvalidSchema {
-        /// The tool.
-        tool: String,
-        /// `inputSchema` or `outputSchema`.
-        which: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// Collects what a [`Server`] is made of. `L` is the stack of layers around its methods.
-pub struct ServerBuilder<L = Identity> {
-    info: ServerInfo,
-    tools: Vec<Box<dyn DynTool>>,
-    sessions: Arc<dyn SessionStore>,
-    limits: Limits,
-    cache: CacheHints,
-    layers: RpcServiceBuilder<L>,
-}
-
 /// A server that transports can be put in front of. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
@@ -120,18 +105,33 @@ struct Inner {
     sessions: Arc<dyn SessionStore>,
     limits: Limits,
     admission: Arc<Admission>,
+    streams: Arc<Admission>,
     core: Arc<Core>,
 }
 
 /// What the methods work with.
-#[derive(Debug)]
 pub(crate) struct Core {
     implementation: Implementation,
+    /// The implementation as JSON: it is in every modern result.
+    identity: Value,
     instructions: Option<String>,
-    capabilities: ServerCapabilities,
-    tools: ToolTable,
+    tools: RwLock<Arc<ToolTable>>,
+    prompts: RwLock<Vec<Arc<RegisteredPrompt>>>,
+    /// Whether there were prompts when the server was built: what a server can do doesn't change later.
+    has_prompts: bool,
+    resources: Option<Box<dyn Resources>>,
+    resources_cache: CacheHints,
+    tasks: Option<Arc<dyn TaskStore>>,
+    notifier: Notifier,
+    seal: Seal,
     cache: CacheHints,
     page_size: usize,
+    closing: CancellationToken,
+}
+
+pub(crate) struct RegisteredPrompt {
+    description: PromptDescription,
+    prompt: Box<dyn Prompt>,
 }
 
 /// A request that is being worked on. Dropping the future cancels it.
@@ -145,18 +145,6 @@ pub(crate) struct Call {
 pub(crate) type Answer = Result<Box<RawValue>, ErrorObjectOwned>;
 
 impl Server {
-    /// Starts with no tools, sessions in memory, no layers, and the default limits.
-    pub fn builder(info: ServerInfo) -> ServerBuilder {
-        ServerBuilder {
-            info,
-            tools: Vec::new(),
-            sessions: Arc::new(MemorySessionStore::default()),
-            limits: Limits::default(),
-            cache: CacheHints { ttl: Duration::from_mins(1), scope: CacheScope::Public },
-            layers: RpcServiceBuilder::new(),
-        }
-    }
-
     /// The same server with a value that every request's extensions carry, for example who is behind stdio.
     pub fn with_extension<T: Clone + Send + Sync + 'static>(&self, value: T) -> Server {
         let mut server = self.clone();
@@ -169,29 +157,111 @@ impl Server {
         &self.inner.limits
     }
 
-    pub(crate) fn sessions(&self) -> &dyn SessionStore {
-        self.inner.sessions.as_ref()
+    /// Tells clients what has changed.
+    pub fn notifier(&self) -> &Notifier {
+        &self.inner.core.notifier
+    }
+
+    /// Adds a tool and tells the clients.
+    pub fn add_tool(&self, tool: impl DynTool) -> Result<(), BuildError> {
+        let core = &self.inner.core;
+        {
+            let mut tools = core.tools.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = ToolTable::clone(&tools);
+            changed.add(Box::new(tool))?;
+            *tools = Arc::new(changed);
+        }
+        core.notifier.tools_changed();
+        Ok(())
+    }
+
+    /// Takes a tool away and tells the clients; calls that run go on. False if there is none of this name.
+    pub fn remove_tool(&self, name: &str) -> bool {
+        let core = &self.inner.core;
+        let removed = {
+            let mut tools = core.tools.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = ToolTable::clone(&tools);
+            let removed = changed.remove(name);
+            *tools = Arc::new(changed);
+            removed
+        };
+        if removed {
+            core.notifier.tools_changed();
+        }
+        removed
+    }
+
+    /// Adds a prompt and tells the clients. Only a server that was built with prompts offers them.
+    pub fn add_prompt(&self, prompt: impl Prompt) -> Result<(), BuildError> {
+        let core = &self.inner.core;
+        let mut prompts = core.prompts.write().unwrap_or_else(PoisonError::into_inner);
+        builder::push_prompt(&mut prompts, Box::new(prompt))?;
+        drop(prompts);
+        core.notifier.prompts_changed();
+        Ok(())
+    }
+
+    /// Takes a prompt away and tells the clients. False if there is none of this name.
+    pub fn remove_prompt(&self, name: &str) -> bool {
+        let core = &self.inner.core;
+        let removed = {
+            let mut prompts = core.prompts.write().unwrap_or_else(PoisonError::into_inner);
+            let before = prompts.len();
+            prompts.retain(|prompt| prompt.description.name != name);
+            prompts.len() < before
+        };
+        if removed {
+            core.notifier.prompts_changed();
+        }
+        removed
+    }
+
+    /// Ends the streams that would stay open for good, each with its result. For a shutdown: requests go on.
+    pub fn close_streams(&self) {
+        self.inner.core.closing.cancel();
+    }
+
+    /// Fires with [`Server::close_streams`].
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.inner.core.closing
+    }
+
+    pub(crate) fn sessions(&self) -> &Arc<dyn SessionStore> {
+        &self.inner.sessions
     }
 
     /// The arguments of a tool that headers have to repeat.
-    pub(crate) fn param_headers(&self, tool: &str) -> &[ParamHeader] {
-        self.inner.core.tools.get(tool).map(|tool| tool.headers.as_slice()).unwrap_or_default()
+    pub(crate) fn param_headers(&self, tool: &str) -> Vec<ParamHeader> {
+        self.inner.core.tools().get(tool).map(|tool| tool.headers.clone()).unwrap_or_default()
     }
 
-    /// A place among the requests worked on at once.
-    pub(crate) fn admit(&self, owner: Option<&SessionOwner>) -> Result<Admitted, ErrorObjectOwned> {
-        self.inner.admission.admit(owner.map(|owner| owner.0.as_str()))
+    /// A place among the requests worked on at once, or among the streams that stay open.
+    pub(crate) fn admit(
+        &self,
+        method: &str,
+        owner: Option<&SessionOwner>,
+    ) -> Result<Admitted, ErrorObjectOwned> {
+        let admission =
+            if method == "subscriptions/listen" { &self.inner.streams } else { &self.inner.admission };
+        admission.admit(owner.map(|owner| owner.0.as_str()))
     }
 
-    /// Prepares a request; it runs when its answer is polled. `extensions` come on top of the server's own.
+    /// A place among the streams that stay open.
+    pub(crate) fn admit_stream(&self, owner: Option<&SessionOwner>) -> Result<Admitted, ErrorObjectOwned> {
+        self.inner.streams.admit(owner.map(|owner| owner.0.as_str()))
+    }
+
+    /// Prepares a request; it runs when its answer is polled. `extensions` come on top of the server's own; `asker` is
+    /// how its handler can ask a legacy client.
     pub(crate) fn start(
         &self,
         request: Request,
         info: RequestInfo,
         extensions: Extensions,
         admitted: Admitted,
+        asker: Option<Asker>,
     ) -> Call {
-        let channel = Arc::new(Channel::default());
+        let channel = Arc::new(Channel::new(asker));
         let mut all = self.extensions.clone();
         all.extend(extensions);
         all.insert(Arc::new(info));
@@ -202,77 +272,21 @@ impl Server {
     }
 }
 
-impl<L> ServerBuilder<L> {
-    /// Adds a typed tool. `tools/list` keeps the order.
-    pub fn tool<T: Tool>(self, tool: T) -> Self {
-        self.dyn_tool(Typed::new(tool))
+impl Core {
+    /// The tools as they are now.
+    pub(crate) fn tools(&self) -> Arc<ToolTable> {
+        Arc::clone(&self.tools.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// Adds a tool whose schemas are only known at run time.
-    pub fn dyn_tool(mut self, tool: impl DynTool) -> Self {
-        self.tools.push(Box::new(tool));
-        self
-    }
+impl CacheHints {
+    /// Not to be kept at all.
+    pub const NONE: CacheHints = CacheHints { ttl: Duration::ZERO, scope: CacheScope::Private };
+}
 
-    /// What `tools/list` will say of the tools added so far.
-    pub fn descriptions(&self) -> Vec<ToolDescription> {
-        self.tools.iter().map(|tool| tool.description()).collect()
-    }
-
-    /// Where legacy sessions over HTTP are kept.
-    pub fn session_store(mut self, store: Arc<dyn SessionStore>) -> Self {
-        self.sessions = store;
-        self
-    }
-
-    /// What the server takes at most.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// How long, and by whom, the lists may be kept.
-    pub fn cache_hints(mut self, cache: CacheHints) -> Self {
-        self.cache = cache;
-        self
-    }
-
-    /// Puts a stack of jsonrpsee layers around the methods, in place of any before; the first one is outermost.
-    /// See [`crate::GuardLayer`] for the usual one.
-    pub fn layers<M>(self, layers: RpcServiceBuilder<M>) -> ServerBuilder<M> {
-        let ServerBuilder { info, tools, sessions, limits, cache, .. } = self;
-        ServerBuilder { info, tools, sessions, limits, cache, layers }
-    }
-
-    /// Checks the tools and compiles their schemas.
-    pub fn build(self) -> Result<Server, BuildError>
-    where
-        L: Layer<Dispatch>,
-        L::Service: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync + 'static,
-    {
-        let mut capabilities = Map::new();
-        capabilities.insert("tools".to_owned(), Map::new().into());
-        let core = Arc::new(Core {
-            implementation: Implementation {
-                name: self.info.name,
-                title: self.info.title,
-                version: self.info.version,
-            },
-            instructions: self.info.instructions,
-            capabilities,
-            tools: ToolTable::new(self.tools)?,
-            cache: self.cache,
-            page_size: self.limits.page_size.max(1),
-        });
-        let dispatch = Dispatch::new(methods::tables(&core), self.limits.max_response_bytes);
-        let inner = Inner {
-            service: Box::new(self.layers.service(dispatch)),
-            sessions: self.sessions,
-            admission: Admission::new(self.limits.max_in_flight, self.limits.max_in_flight_per_owner),
-            limits: self.limits,
-            core,
-        };
-        Ok(Server { inner: Arc::new(inner), extensions: Extensions::new() })
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("implementation", &self.implementation).finish_non_exhaustive()
     }
 }
 
@@ -282,6 +296,8 @@ impl Default for Limits {
         Limits {
             max_in_flight: 512,
             max_in_flight_per_owner: 128,
+            max_streams: 1024,
+            max_streams_per_owner: 64,
             max_message_bytes: 32 * MIB,
             max_response_bytes: 64 * MIB,
             page_size: 200,

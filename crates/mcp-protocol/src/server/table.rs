@@ -1,18 +1,30 @@
 //! The tools of a server, each with its compiled input schema.
 
+use std::sync::Arc;
+
+use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value};
 
 use super::BuildError;
 use crate::arguments::ArgumentCheck;
 use crate::context::CallContext;
+use crate::error::{self, MISSING_CLIENT_CAPABILITY};
 use crate::http::ParamHeader;
 use crate::nearest::nearest;
 use crate::tool::{DynTool, ToolError, ToolReply};
-use crate::wire::{CallToolResult, Content, ResultFrame, ToolDescription};
+use crate::wire::{CallToolResult, Content, ResultFrame, Task, ToolDescription};
 
-#[derive(Debug)]
+/// The tools in the order in which they were added. A change makes a new table, so that whoever reads the old one isn't
+/// disturbed.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ToolTable {
-    tools: Vec<Registered>,
+    tools: Vec<Arc<Registered>>,
+}
+
+/// How a call of a tool ended.
+pub(crate) enum Called {
+    Result(CallToolResult),
+    Task(Task),
 }
 
 pub(crate) struct Registered {
@@ -24,19 +36,31 @@ pub(crate) struct Registered {
 
 impl ToolTable {
     pub(crate) fn new(tools: Vec<Box<dyn DynTool>>) -> Result<ToolTable, BuildError> {
-        let mut table = ToolTable { tools: Vec::with_capacity(tools.len()) };
+        let mut table = ToolTable::default();
         for tool in tools {
-            let registered = Registered::new(tool)?;
-            let name = &registered.description.name;
-            if table.get(name).is_some() {
-                return Err(BuildError::DuplicateTool(name.clone()));
-            }
-            table.tools.push(registered);
+            table.add(tool)?;
         }
         Ok(table)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Registered> {
+    pub(crate) fn add(&mut self, tool: Box<dyn DynTool>) -> Result<(), BuildError> {
+        let registered = Registered::new(tool)?;
+        let name = &registered.description.name;
+        if self.get(name).is_some() {
+            return Err(BuildError::DuplicateTool(name.clone()));
+        }
+        self.tools.push(Arc::new(registered));
+        Ok(())
+    }
+
+    /// False if there is no such tool.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let before = self.tools.len();
+        self.tools.retain(|tool| tool.description.name != name);
+        self.tools.len() < before
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Registered>> {
         self.tools.iter().find(|tool| tool.description.name == name)
     }
 
@@ -44,12 +68,8 @@ impl ToolTable {
         nearest(name, self.tools.iter().map(|tool| tool.description.name.as_str()))
     }
 
-    /// The descriptions from `start` on, at most `size`, and whether there are more.
-    pub(crate) fn page(&self, start: usize, size: usize) -> Option<(Vec<ToolDescription>, Option<usize>)> {
-        let rest = self.tools.get(start..)?;
-        let end = start.saturating_add(size);
-        let page = rest.iter().take(size).map(|tool| tool.description.clone()).collect();
-        Some((page, (end < self.tools.len()).then_some(end)))
+    pub(crate) fn descriptions(&self) -> impl ExactSizeIterator<Item = &ToolDescription> {
+        self.tools.iter().map(|tool| &tool.description)
     }
 }
 
@@ -74,7 +94,11 @@ impl Registered {
     }
 
     /// Checks the arguments and calls the tool; what it failed with is part of the result.
-    pub(crate) async fn call(&self, cx: CallContext, mut arguments: Map<String, Value>) -> CallToolResult {
+    pub(crate) async fn call(
+        &self,
+        cx: CallContext,
+        mut arguments: Map<String, Value>,
+    ) -> Result<Called, ErrorObjectOwned> {
         for (alias, name) in self.tool.aliases() {
             if !arguments.contains_key(*name)
                 && let Some(value) = arguments.shift_remove(*alias)
@@ -82,13 +106,20 @@ impl Registered {
                 arguments.insert((*name).to_owned(), value);
             }
         }
+        let takes_tasks = cx.supports_tasks();
         let reply = match self.check.check(arguments) {
             Ok(arguments) => self.tool.call(cx, arguments).await,
             Err(error) => Err(error),
         };
         match reply {
-            Ok(reply) => answered(reply),
-            Err(error) => self.failed(&error),
+            Ok(ToolReply { task: Some(task), .. }) if takes_tasks => Ok(Called::Task(*task)),
+            Ok(reply) => Ok(Called::Result(answered(reply))),
+            Err(failed) if failed.code == ToolError::MISSING_CAPABILITY => Err(error::error_with(
+                MISSING_CLIENT_CAPABILITY,
+                failed.message,
+                *failed.data.unwrap_or_default(),
+            )),
+            Err(error) => Ok(Called::Result(self.failed(&error))),
         }
     }
 

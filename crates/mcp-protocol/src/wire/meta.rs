@@ -19,12 +19,15 @@ pub mod key {
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
     /// Of this crate: the error of a tool, for programs, in a result with `isError`.
     pub const TOOL_ERROR: &str = "error";
+    /// In notifications of a subscription: the id of the `subscriptions/listen` that opened it.
+    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
     /// What progress notifications have to carry.
     pub const PROGRESS_TOKEN: &str = "progressToken";
 }
 
 /// The name and version of a client or server. Self-reported: for display and logs, never for decisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Implementation {
     /// A short identifier.
     pub name: String,
@@ -34,6 +37,32 @@ pub struct Implementation {
     /// Usually a semantic version.
     #[serde(default)]
     pub version: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where to read about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub website_url: Option<String>,
+    /// For the other side's user interface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
+}
+
+/// A picture for a user interface (since 2025-11-25).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Icon {
+    /// An `https:` or `data:` URI.
+    pub src: String,
+    /// For example `image/svg+xml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// For example `48x48`, or `any`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<String>,
+    /// The background it is for: `light` or `dark`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theme: Option<String>,
 }
 
 /// Chosen by the client, repeated in each progress notification of the request.
@@ -59,6 +88,9 @@ pub struct RequestMeta {
         skip_serializing_if = "Option::is_none"
     )]
     pub client_capabilities: Option<Value>,
+    /// See [`key::LOG_LEVEL`]; still a text, as it may be none of the levels.
+    #[serde(rename = "io.modelcontextprotocol/logLevel", default, skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<String>,
     /// Set when the caller wants progress notifications.
     #[serde(rename = "progressToken", default, skip_serializing_if = "Option::is_none")]
     pub progress_token: Option<ProgressToken>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{ResultFrame, key};
+use super::{Icon, InputResponses, ResultFrame, key};
 use crate::tool::ToolError;
 
 /// Hints for the client; absent ones have the defaults of the specification.
@@ -29,7 +29,7 @@ pub struct ToolAnnotations {
 }
 
 /// One entry of `tools/list`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolDescription {
     /// What `tools/call` names.
@@ -48,6 +48,9 @@ pub struct ToolDescription {
     /// Hints for the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<ToolAnnotations>,
+    /// For the client's user interface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
 }
 
 /// The result of `tools/list`.
@@ -72,6 +75,12 @@ pub struct CallToolParams {
     /// An object; absent is an empty one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Box<RawValue>>,
+    /// Answers to the questions of an earlier round, by key (modern).
+    #[serde(rename = "inputResponses", default, skip_serializing_if = "Option::is_none")]
+    pub input_responses: Option<InputResponses>,
+    /// As the server gave it with the questions (modern).
+    #[serde(rename = "requestState", default, skip_serializing_if = "Option::is_none")]
+    pub request_state: Option<String>,
 }
 
 /// The result of `tools/call`.

@@ -94,7 +94,7 @@ async fn a_session_keeps_little_of_its_client() {
 #[tokio::test]
 async fn sessions_are_capped_and_expire() {
     let limits = |max_sessions, idle_timeout| Limits {
-        sessions: SessionLimits { max_sessions, idle_timeout },
+        sessions: SessionLimits { max_sessions, max_per_client: max_sessions, idle_timeout },
         ..Limits::default()
     };
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});

@@ -1,0 +1,149 @@
+//! The methods of both eras, registered in jsonrpsee's table, and the one place where results get their era's shape.
+
+mod lifecycle;
+mod listen;
+mod prompts;
+mod resources;
+mod rounds;
+mod tasks;
+mod tools;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use jsonrpsee::{Methods, RpcModule};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub(crate) use lifecycle::negotiated;
+
+use super::{CacheHints, Core};
+use crate::context::CallContext;
+use crate::error::{self, INVALID_PARAMS};
+use crate::wire::{Era, ResultFrame, key};
+
+/// A table for each era.
+#[derive(Clone, Debug)]
+pub(crate) struct MethodTables {
+    legacy: Methods,
+    modern: Methods,
+}
+
+impl MethodTables {
+    pub(crate) fn of(&self, era: Era) -> &Methods {
+        match era {
+            Era::Legacy => &self.legacy,
+            Era::Modern => &self.modern,
+        }
+    }
+}
+
+pub(crate) fn tables(core: &Arc<Core>) -> MethodTables {
+    let mut legacy = RpcModule::from_arc(Arc::clone(core));
+    lifecycle::register_legacy(&mut legacy);
+    resources::register_legacy(core, &mut legacy);
+    register_shared(core, &mut legacy);
+
+    let mut modern = RpcModule::from_arc(Arc::clone(core));
+    lifecycle::register_modern(&mut modern);
+    listen::register(&mut modern);
+    tasks::register(core, &mut modern);
+    register_shared(core, &mut modern);
+
+    MethodTables { legacy: legacy.into(), modern: modern.into() }
+}
+
+fn register_shared(core: &Arc<Core>, module: &mut RpcModule<Core>) {
+    tools::register(module);
+    resources::register(core, module);
+    prompts::register(core, module);
+}
+
+fn register<R, F, Fut>(module: &mut RpcModule<Core>, name: &'static str, method: F)
+where
+    R: Serialize + Clone + Send + 'static,
+    F: Fn(Arc<Core>, CallContext, Params<'static>) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, ErrorObjectOwned>> + Send,
+{
+    let registered = module.register_async_method(name, move |params, core, extensions| async move {
+        method(core, CallContext::from_extensions(extensions)?, params).await
+    });
+    debug_assert!(registered.is_ok(), "{name} is registered twice");
+}
+
+/// Parameters that aren't there are an empty object.
+fn parsed<T: for<'a> Deserialize<'a>>(params: &Params<'static>) -> Result<T, ErrorObjectOwned> {
+    let text = params.as_str().unwrap_or("{}");
+    serde_json::from_str(text)
+        .map_err(|cause| error::error(INVALID_PARAMS, format!("invalid params: {cause}")))
+}
+
+#[derive(Deserialize)]
+struct ListParams {
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+impl ListParams {
+    /// One page of a list that is there as a whole, and the cursor of the next.
+    fn page<T: Clone>(
+        &self,
+        list: &'static str,
+        items: impl ExactSizeIterator<Item = T>,
+        size: usize,
+    ) -> Result<(Vec<T>, Option<String>), ErrorObjectOwned> {
+        let start = match &self.cursor {
+            Some(cursor) => offset(list, cursor)
+                .filter(|start| *start <= items.len())
+                .ok_or_else(|| error::bad_cursor(cursor))?,
+            None => 0,
+        };
+        let end = start.saturating_add(size);
+        let next = (end < items.len()).then(|| cursor(list, end));
+        Ok((items.skip(start).take(size).collect(), next))
+    }
+}
+
+fn cursor(list: &str, offset: usize) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{list}:{offset}"))
+}
+
+fn offset(list: &str, cursor: &str) -> Option<usize> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    text.strip_prefix(list)?.strip_prefix(':')?.parse().ok()
+}
+
+impl Core {
+    /// What every result of the modern era carries, and none of the legacy era.
+    fn frame(&self, era: Era) -> ResultFrame {
+        if era == Era::Legacy {
+            return ResultFrame::default();
+        }
+        ResultFrame {
+            result_type: Some("complete".to_owned()),
+            meta: Some(Map::from_iter([(key::SERVER_INFO.to_owned(), self.identity.clone())])),
+            ..ResultFrame::default()
+        }
+    }
+
+    /// The frame of a result that may be kept.
+    fn cacheable(&self, era: Era, cache: CacheHints) -> ResultFrame {
+        let mut frame = self.frame(era);
+        if era == Era::Modern {
+            frame.ttl_ms = Some(u64::try_from(cache.ttl.as_millis()).unwrap_or(u64::MAX));
+            frame.cache_scope = Some(cache.scope);
+        }
+        frame
+    }
+}
+
+/// `{}` under a name, as capabilities are declared.
+fn declared(name: &str, members: &[(&str, bool)]) -> (String, Value) {
+    let set = members.iter().filter(|(_, set)| *set);
+    (
+        name.to_owned(),
+        Value::Object(set.map(|(member, _)| ((*member).to_owned(), Value::Bool(true))).collect()),
+    )
+}
