@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tests::client::{Client, http};
+use tests::figures::{Figure, Limit, close, median};
 use tests::gateway::{Gateway, Setup};
 use tests::raw::Raw;
 use tests::wait::{LONG, until};
@@ -25,13 +26,6 @@ const GENERATION_S: f64 = 1.05;
 const STATUS_MS: f64 = 1.0;
 const MEMORY_MB: f64 = 30.0;
 const TOOL_LIST_BYTES: f64 = 10_000.0;
-
-struct Row {
-    what: &'static str,
-    value: f64,
-    limit: f64,
-    unit: &'static str,
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -64,22 +58,14 @@ async fn run() -> Result<ExitCode> {
     ));
     rows.push(row("memory when idle again", idle_memory(&gateway, &client).await?, MEMORY_MB, "MB"));
     gateway.terminate().await?;
-    Ok(close(&rows))
+    let (table, code) = close(&rows);
+    println!("\n{table}");
+    Ok(code)
 }
 
-fn row(what: &'static str, value: f64, limit: f64, unit: &'static str) -> Row {
+fn row(what: &str, value: f64, limit: f64, unit: &'static str) -> Figure {
     println!("{what}: {value:.3} {unit}");
-    Row { what, value, limit, unit }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len().is_multiple_of(2) {
-        f64::midpoint(values[middle - 1], values[middle])
-    } else {
-        values[middle]
-    }
+    Figure { what: what.to_owned(), value, limit: Limit::AtMost(limit), unit }
 }
 
 /// Of the whole process, without a ComfyUI and with nothing in its folder.
@@ -198,19 +184,4 @@ async fn idle_memory(gateway: &Gateway, client: &Client) -> Result<f64> {
             return Ok(now);
         }
     }
-}
-
-fn close(rows: &[Row]) -> ExitCode {
-    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
-    println!("\n{:width$}  {:>12}  {:>12}  result", "figure", "measured", "limit");
-    for row in rows {
-        let measured = format!("{:.2} {}", row.value, row.unit);
-        let limit = format!("{} {}", row.limit, row.unit);
-        println!("{:width$}  {measured:>12}  {limit:>12}  {}", row.what, verdict(row));
-    }
-    if rows.iter().all(|row| row.value < row.limit) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn verdict(row: &Row) -> &'static str {
-    if row.value < row.limit { "pass" } else { "FAIL" }
 }

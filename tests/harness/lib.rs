@@ -8,6 +8,7 @@ pub mod client;
 pub mod comfy;
 pub mod contract;
 pub mod e2e;
+pub mod figures;
 pub mod gateway;
 pub mod images;
 pub mod log;

@@ -1,4 +1,5 @@
-//! A server with one tool: over stdio, or with `--http` on 127.0.0.1:9100/mcp.
+//! A server with one tool: over stdio, or with `--http` on http://127.0.0.1:9100/mcp (`--http ADDRESS` elsewhere).
+#![expect(clippy::print_stdout, reason = "whoever starts it reads the address")]
 
 use axum::serve::ListenerExt as _;
 use mcp_protocol::{CallContext, Server, ServerInfo, Tool, ToolDefinition, ToolError, ToolReply, http};
@@ -34,8 +35,11 @@ impl Tool for Echo {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let info = ServerInfo { name: "echo".to_owned(), version: "1.0.0".to_owned(), ..ServerInfo::default() };
     let server = Server::builder(info).tool(Echo).build()?;
-    if std::env::args().any(|argument| argument == "--http") {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 9100)).await?;
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("--http") {
+        let address = words.next().unwrap_or_else(|| "127.0.0.1:9100".to_owned());
+        let listener = tokio::net::TcpListener::bind(address).await?;
+        println!("http://{}/mcp", listener.local_addr()?);
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         axum::serve(listener, http::router(server, http::HttpConfig::default())).await?;
     } else {
