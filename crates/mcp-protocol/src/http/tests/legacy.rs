@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::ConnectInfo;
 use insta::assert_json_snapshot;
 use serde_json::json;
 
 use super::{HttpConfig, Web, body, call, initialize, router};
 use crate::testing::{Probe, builder, server};
-use crate::{Limits, SessionLimits, SessionOwner};
+use crate::{Limits, Server, SessionLimits, SessionOwner, error};
 
 #[tokio::test]
 async fn a_session_from_its_start_to_its_end() {
@@ -20,7 +21,10 @@ async fn a_session_from_its_start_to_its_end() {
       "result": {
         "protocolVersion": "2025-11-25",
         "capabilities": {
-          "tools": {}
+          "tools": {
+            "listChanged": true
+          },
+          "logging": {}
         },
         "serverInfo": {
           "name": "test",
@@ -91,27 +95,56 @@ async fn a_session_keeps_little_of_its_client() {
     assert_eq!(body(response).await["error"]["code"], -32602);
 }
 
-#[tokio::test]
-async fn sessions_are_capped_and_expire() {
-    let limits = |max_sessions, idle_timeout| Limits {
-        sessions: SessionLimits { max_sessions, max_per_client: max_sessions, idle_timeout },
-        ..Limits::default()
-    };
-    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    let capped = builder(&Probe::new()).limits(limits(2, Duration::from_mins(1))).build().expect("a server");
-    let web = Web::start(capped).await;
-    let mut sessions = Vec::new();
-    for _ in 0..3 {
-        sessions.push(web.initialize("2025-11-25").await);
-    }
-    let mut alive = Vec::new();
-    for session in &sessions {
-        alive.push(web.legacy(session, &ping).send().await.expect("an answer").status().as_u16());
-    }
-    assert_eq!(alive, [404, 200, 200]);
+fn with_sessions(max_sessions: usize, max_per_client: usize, idle_timeout: Duration) -> Server {
+    let sessions = SessionLimits { max_sessions, max_per_client, idle_timeout };
+    let limits = Limits { sessions, ..Limits::default() };
+    builder(&Probe::new()).limits(limits).build().expect("a server")
+}
 
-    let short = builder(&Probe::new()).limits(limits(2, Duration::ZERO)).build().expect("a server");
-    let web = Web::start(short).await;
+#[tokio::test]
+async fn sessions_are_capped() {
+    let web = Web::start(with_sessions(2, 2, Duration::from_mins(1))).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let first = web.initialize("2025-11-25").await;
+    let second = web.initialize("2025-06-18").await;
+    let refused = web.post(&initialize("2025-11-25")).send().await.expect("an answer");
+    assert_eq!(refused.status(), 503);
+    assert!(!refused.headers().contains_key("mcp-session-id"));
+    let refused = body(refused).await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(0), &json!(error::OVERLOADED)));
+    let message = refused["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("2 sessions") && message.contains("60 s"), "{message}");
+    for session in [&first, &second] {
+        let alive = web.legacy(session, &ping).send().await.expect("an answer");
+        assert_eq!(alive.status(), 200, "nobody loses a session to another");
+    }
+    let end = web.client.delete(&web.url).header("mcp-session-id", &first).send().await.expect("an answer");
+    assert_eq!(end.status(), 204);
+    web.initialize("2025-11-25").await;
+}
+
+#[tokio::test]
+async fn one_client_has_fewer_sessions_than_all() {
+    let server = with_sessions(3, 1, Duration::from_mins(1));
+    let from = |address: [u8; 4]| {
+        let address = std::net::SocketAddr::from((address, 1));
+        router(server.clone(), HttpConfig::default()).layer(Extension(ConnectInfo(address)))
+    };
+    let here = Web::with(from([192, 0, 2, 1])).await;
+    let there = Web::with(from([192, 0, 2, 2])).await;
+    here.initialize("2025-11-25").await;
+    let refused = here.post(&initialize("2025-11-25")).send().await.expect("an answer");
+    assert_eq!(refused.status(), 503);
+    let refused = body(refused).await;
+    let message = refused["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("1 sessions of yours"), "{message}");
+    there.initialize("2025-11-25").await;
+}
+
+#[tokio::test]
+async fn sessions_expire() {
+    let web = Web::start(with_sessions(2, 2, Duration::ZERO)).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     let session = web.initialize("2025-11-25").await;
     assert_eq!(web.legacy(&session, &ping).send().await.expect("an answer").status(), 404);
 }

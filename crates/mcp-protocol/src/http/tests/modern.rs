@@ -24,7 +24,10 @@ async fn discover() {
           "2026-07-28"
         ],
         "capabilities": {
-          "tools": {}
+          "tools": {
+            "listChanged": true
+          },
+          "logging": {}
         },
         "instructions": "Say hello.",
         "resultType": "complete",
