@@ -11,9 +11,11 @@ mod child;
 mod conformance;
 mod demo;
 mod http;
+mod interop;
 mod layers;
 mod live;
 mod npm;
+mod python;
 mod root;
 mod test;
 
@@ -47,6 +49,10 @@ enum Command {
     ///
     /// The suite and a Node.js for it come from npm, below target/conformance (300 MB).
     Conformance(conformance::Options),
+    /// Lets other people's MCP clients use the gateway, and our client other people's servers.
+    ///
+    /// They are set up below target/interop, from PyPI, npm and crates.io (1 GB).
+    Interop(interop::Options),
     /// Measures the product in a release build.
     Bench(bench::Options),
 }
@@ -71,6 +77,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Layers => layers::run(),
         Command::Live(options) => live::run(&options),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Interop(options) => interop::run(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }

@@ -42,9 +42,14 @@ pub(crate) fn install(dir: &Path, packages: &[(&str, &str)]) -> Result<Packages>
 impl Packages {
     /// A Node.js that runs this file.
     pub(crate) fn node(&self, file: &Path) -> Command {
-        let mut command = Command::new(self.node_binary());
+        let mut command = Command::new(self.program());
         command.arg(file);
         command
+    }
+
+    /// The program of that Node.js.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.file(NODE.0, "bin").join(format!("node{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// A file of an installed package.
@@ -52,13 +57,9 @@ impl Packages {
         self.dir.join("node_modules").join(package).join(path)
     }
 
-    fn node_binary(&self) -> PathBuf {
-        self.file(NODE.0, "bin").join(format!("node{}", std::env::consts::EXE_SUFFIX))
-    }
-
     /// The package gets the program for this machine with a script of its own, which npm may have been told not to run.
     fn check_node(&self) -> Result<()> {
-        let version = Command::new(self.node_binary()).arg("--version").output();
+        let version = Command::new(self.program()).arg("--version").output();
         let runs = version.is_ok_and(|output| output.status.success());
         ensure!(
             runs,

