@@ -71,7 +71,7 @@ async fn run(program: Vec<OsString>, era: &'static str, transport: Transport) ->
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).args([era, transport.word()]).args(target).current_dir(setup.home());
     // Nothing of this machine's settings; a home that is gone afterwards.
-    command.env_clear().env("HOME", setup.home());
+    command.env_clear().env("HOME", setup.home()).env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
