@@ -1,6 +1,6 @@
 //! The audit log: who called what, when, and how it ended.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,19 +8,12 @@ use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
-use tokio::sync::{mpsc, oneshot};
 
+use crate::batch::{BatchWriter, Batched, shortened};
 use crate::database::Database;
 use crate::entity::audit::{ActiveModel, Column, Entity, Model};
 use crate::error::StorageError;
 use crate::time::{from_millis, to_millis};
-
-/// Entries that may wait to be written; more are dropped, and that is logged.
-const MAX_WAITING: usize = 1024;
-/// What is kept of a text, in bytes: a caller may send any name.
-const MAX_TEXT_BYTES: usize = 256;
-/// Entries that are written at once.
-const BATCH: usize = 100;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,36 +60,22 @@ pub struct AuditFilter {
 #[derive(Clone)]
 pub struct Audit {
     db: Arc<Database>,
-    waiting: mpsc::Sender<Message>,
-}
-
-enum Message {
-    Entry(Box<AuditEntry>),
-    Flush(oneshot::Sender<()>),
+    writer: BatchWriter<AuditEntry>,
 }
 
 impl Audit {
     pub(crate) fn start(db: &Arc<Database>) -> Audit {
-        let (waiting, messages) = mpsc::channel(MAX_WAITING);
-        // It must not keep the database open, and the folder locked, after everybody else let go.
-        tokio::spawn(write(Arc::downgrade(db), messages));
-        Audit { db: Arc::clone(db), waiting }
+        Audit { db: Arc::clone(db), writer: BatchWriter::start(db) }
     }
 
     /// Notes a call. Returns at once; the entry is written soon after, together with others.
     pub fn record(&self, entry: AuditEntry) {
-        if let Err(error) = self.waiting.try_send(Message::Entry(Box::new(entry))) {
-            tracing::warn!(%error, "an audit entry is lost");
-        }
+        self.writer.push(AuditEntry { action: shortened(entry.action), ..entry });
     }
 
     /// Waits until all that was recorded before is written.
     pub async fn flush(&self) {
-        let (done, written) = oneshot::channel();
-        if self.waiting.send(Message::Flush(done)).await.is_ok() {
-            // An error means that the writer has ended, and with it what there was to wait for.
-            let _ = written.await;
-        }
+        self.writer.flush().await;
     }
 
     /// The newest entries.
@@ -118,30 +97,13 @@ impl Audit {
     }
 }
 
-/// Writes what comes in, in batches; ends with the last [`Audit`].
-async fn write(db: Weak<Database>, mut messages: mpsc::Receiver<Message>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while messages.recv_many(&mut batch, BATCH).await > 0 {
-        let mut rows = Vec::new();
-        let mut flushed = Vec::new();
-        for message in batch.drain(..) {
-            match message {
-                Message::Entry(entry) => rows.push(to_row(*entry)),
-                Message::Flush(done) => flushed.push(done),
-            }
-        }
-        let Some(db) = db.upgrade() else { return };
-        let count = rows.len();
-        if count > 0
-            && let Err(error) = Entity::insert_many(rows).exec_without_returning(&db.writer).await
-        {
-            let error = db.explain(error);
-            tracing::error!(error = &error as &dyn std::error::Error, count, "audit entries are lost");
-        }
-        for done in flushed {
-            // Whoever asked may have gone.
-            let _ = done.send(());
-        }
+impl Batched for AuditEntry {
+    const NAME: &'static str = "audit entries";
+
+    async fn write(batch: Vec<AuditEntry>, db: &Database) -> Result<(), StorageError> {
+        let rows = batch.into_iter().map(to_row);
+        let insert = Entity::insert_many(rows).exec_without_returning(&db.writer).await;
+        insert.map(drop).map_err(|error| db.explain(error))
     }
 }
 
@@ -151,17 +113,12 @@ fn to_row(entry: AuditEntry) -> ActiveModel {
         at: Set(to_millis(entry.at)),
         client_id: Set(entry.client_id),
         key_id: Set(entry.key_id),
-        action: Set(shortened(entry.action)),
+        action: Set(entry.action),
         outcome: Set(entry.outcome.as_str().to_owned()),
         code: Set(entry.code),
         job_id: Set(entry.job_id),
         elapsed_ms: Set(i64::try_from(entry.elapsed.as_millis()).unwrap_or(i64::MAX)),
     }
-}
-
-fn shortened(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-    text
 }
 
 fn from_row(row: Model) -> Result<AuditEntry, StorageError> {

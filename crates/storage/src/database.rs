@@ -1,6 +1,5 @@
 //! The connections: a few that read, and one that writes.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use sea_orm::{
@@ -9,6 +8,7 @@ use sea_orm::{
 };
 
 use crate::error::StorageError;
+use crate::folder::FileLock;
 use crate::sqlite;
 
 /// A database that is open. All that is written goes through one connection, so writers wait for each other
@@ -18,7 +18,7 @@ pub(crate) struct Database {
     pub(crate) writer: DatabaseConnection,
     pub(crate) path: PathBuf,
     /// Held as long as anything may still be written.
-    pub(crate) _lock: Option<File>,
+    pub(crate) _lock: Option<FileLock>,
 }
 
 impl Database {

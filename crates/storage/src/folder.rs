@@ -17,10 +17,21 @@ pub(crate) struct Prepared {
     /// The file of the database; it exists.
     pub(crate) database: PathBuf,
     /// Locked as long as it is open.
-    pub(crate) lock: Option<File>,
+    pub(crate) lock: Option<FileLock>,
     /// Held until the database is open. SQLite does not wait for its own locks while a new file is switched to
     /// write-ahead logging: of two processes that do so at once, one is told that the database is locked.
-    pub(crate) opening: File,
+    pub(crate) opening: FileLock,
+}
+
+/// A file that is locked until this is dropped. Closing it isn't enough: a child process that is just being started
+/// has the open file too, until it is another program.
+pub(crate) struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // If it fails, closing is what is left.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Creates what is missing and takes the locks. Blocks, also while another process opens the same database.
@@ -57,7 +68,7 @@ fn create_private(folder: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn take_lock(folder: &Path) -> Result<File, StorageError> {
+fn take_lock(folder: &Path) -> Result<FileLock, StorageError> {
     let unwritable = |source| StorageError::Folder { path: folder.to_owned(), source };
     let path = folder.join(LOCK_FILE);
     let mut file = private_file().read(true).create(true).truncate(false).open(path).map_err(unwritable)?;
@@ -70,15 +81,15 @@ fn take_lock(folder: &Path) -> Result<File, StorageError> {
     }
     // Only for the message to the next one.
     file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unwritable)?;
-    Ok(file)
+    Ok(FileLock(file))
 }
 
-fn wait_for_others(folder: &Path) -> Result<File, StorageError> {
+fn wait_for_others(folder: &Path) -> Result<FileLock, StorageError> {
     let unwritable = |source| StorageError::Folder { path: folder.to_owned(), source };
     let path = folder.join(OPENING_FILE);
     let file = private_file().create(true).truncate(false).open(path).map_err(unwritable)?;
     file.lock().map_err(unwritable)?;
-    Ok(file)
+    Ok(FileLock(file))
 }
 
 fn read_process(file: &mut File) -> Option<String> {
@@ -109,4 +120,21 @@ fn private_file() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_process_that_is_being_started_does_not_hold_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = take_lock(folder.path()).unwrap();
+        // What a child has until it is another program.
+        let inherited = lock.0.try_clone().unwrap();
+        assert!(matches!(take_lock(folder.path()), Err(StorageError::InUse { .. })));
+        drop(lock);
+        take_lock(folder.path()).map(drop).unwrap();
+        drop(inherited);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod artifacts;
 mod audit;
+mod batch;
 mod config;
 mod database;
 mod entity;

@@ -23,6 +23,7 @@ use crate::{folder, migration, sqlite};
 pub struct Storage {
     pub(crate) db: Arc<Database>,
     jobs: Arc<SqlJobStore>,
+    sessions: Arc<SqlSessionStore>,
     artifacts: ArtifactStore,
     audit: Audit,
 }
@@ -47,6 +48,7 @@ impl Storage {
         let db = Arc::new(Database { reader, writer, path: prepared.database, _lock: prepared.lock });
         Ok(Storage {
             jobs: Arc::new(SqlJobStore::new(Arc::clone(&db))),
+            sessions: Arc::new(SqlSessionStore::start(&db)),
             artifacts: ArtifactStore::new(Arc::clone(&db), &config.artifacts_dir, config.max_artifact_bytes)?,
             audit: Audit::start(&db),
             db,
@@ -63,9 +65,9 @@ impl Storage {
         Arc::new(SqlKeyStore::new(Arc::clone(&self.db)))
     }
 
-    /// Sessions of MCP clients.
+    /// Sessions of MCP clients. All handles share one queue of calls to be written.
     pub fn sessions(&self) -> Arc<dyn SessionStore> {
-        Arc::new(SqlSessionStore::new(Arc::clone(&self.db)))
+        Arc::clone(&self.sessions) as Arc<dyn SessionStore>
     }
 
     /// Images and other files.
@@ -79,8 +81,9 @@ impl Storage {
     }
 
     /// Writes what waits to be written and closes the connections; every store fails afterwards. Without it,
-    /// only audit entries of the last moment can be lost.
+    /// only audit entries and calls of sessions can be lost, those of the last moment.
     pub async fn close(&self) -> Result<(), StorageError> {
+        self.sessions.flush().await;
         self.audit.flush().await;
         self.db.close().await
     }

@@ -6,3 +6,4 @@ pub(crate) mod audit;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod session;
+pub(crate) mod session_call;

@@ -15,6 +15,12 @@ pub(crate) struct Model {
     pub(crate) capabilities: String,
     pub(crate) created_at: i64,
     pub(crate) last_seen: i64,
+    /// Whom it counts for.
+    pub(crate) client: String,
+    pub(crate) log_level: Option<String>,
+    /// A JSON array: it is read with every request, and seldom written.
+    #[sea_orm(column_type = "Text")]
+    pub(crate) subscriptions: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

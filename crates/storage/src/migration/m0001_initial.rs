@@ -1,10 +1,10 @@
 //! The first schema. Names are spelled out: the entities go on changing, this doesn't.
 
 use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, integer, text, text_null};
-use sea_orm_migration::sea_query::{
-    ColumnDef, Index, IndexCreateStatement, IntoIden, Table, TableCreateStatement,
-};
+use sea_orm_migration::sea_query::{IndexCreateStatement, TableCreateStatement};
 use sea_orm_migration::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};
+
+use super::statement::{index, table, unique};
 
 pub(crate) struct Migration;
 
@@ -146,28 +146,4 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("audit_at", "audit_log", &["at"]),
         index("audit_client", "audit_log", &["client_id", "id"]),
     ]
-}
-
-fn table(name: &'static str, columns: impl IntoIterator<Item = ColumnDef>) -> TableCreateStatement {
-    let mut table = Table::create();
-    table.table(name.into_iden());
-    for mut column in columns {
-        table.col(&mut column);
-    }
-    table
-}
-
-fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(name).table(table.into_iden());
-    for column in columns {
-        index.col((*column).into_iden());
-    }
-    index
-}
-
-fn unique(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut unique = index(name, table, columns);
-    unique.unique();
-    unique
 }

@@ -1,6 +1,8 @@
 //! The schema: which migrations there are, and when they run.
 
 mod m0001_initial;
+mod m0002_session_state;
+mod statement;
 
 use std::path::Path;
 
@@ -11,12 +13,12 @@ use crate::database::write_options;
 use crate::error::StorageError;
 use crate::sqlite::explain;
 
-struct Migrator;
+pub(crate) struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration)]
+        vec![Box::new(m0001_initial::Migration), Box::new(m0002_session_state::Migration)]
     }
 }
 

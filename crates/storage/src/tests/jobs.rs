@@ -8,7 +8,6 @@ use job_queue::{JobFilter, JobState, JobStore, NewJob, Outcome, StoreError};
 use serde_json::json;
 
 use super::{Temporary, at};
-use crate::{LockMode, Storage, StorageConfig};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -44,8 +43,7 @@ async fn everything_is_there_after_a_kill() {
 async fn a_hundred_writers_lose_nothing_and_claim_nothing_twice() {
     let temporary = Temporary::new().await;
     // The claims come from two processes, as far as the database can tell.
-    let config = StorageConfig::in_folder(temporary.folder.path());
-    let beside = Storage::open(&StorageConfig { lock: LockMode::Shared, ..config }).await.unwrap();
+    let beside = temporary.beside().await;
     let tasks = (0..100).map(|n| {
         let jobs = if n % 2 == 0 { temporary.storage.jobs() } else { beside.jobs() };
         tokio::spawn(async move {

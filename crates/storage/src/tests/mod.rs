@@ -4,12 +4,13 @@ mod artifacts;
 mod audit;
 mod jobs;
 mod opening;
+mod sessions;
 mod stores;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::{Storage, StorageConfig};
+use crate::{LockMode, Storage, StorageConfig};
 
 /// A storage in a folder of its own, which goes with the value.
 struct Temporary {
@@ -22,6 +23,12 @@ impl Temporary {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open(&StorageConfig::in_folder(folder.path())).await.unwrap();
         Temporary { folder, storage }
+    }
+
+    /// Another storage on the same files: another process, as far as the database can tell.
+    async fn beside(&self) -> Storage {
+        let config = StorageConfig::in_folder(self.folder.path());
+        Storage::open(&StorageConfig { lock: LockMode::Shared, ..config }).await.unwrap()
     }
 
     /// Lets go of everything without closing it, as a killed process does, and opens it again.

@@ -83,8 +83,7 @@ async fn a_second_server_is_refused_until_the_first_lets_go() {
         "{text}"
     );
 
-    let beside = Storage::open(&StorageConfig { lock: LockMode::Shared, ..config.clone() }).await.unwrap();
-    beside.keys().list().await.unwrap();
+    temporary.beside().await.keys().list().await.unwrap();
 
     let jobs = temporary.storage.jobs();
     let Temporary { folder: _folder, storage } = temporary;
