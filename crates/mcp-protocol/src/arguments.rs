@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 
 use crate::error::quoted;
 use crate::nearest::nearest;
-use crate::schema;
+use crate::schema::Normaliser;
 use crate::tool::ToolError;
 
 /// A compiled input schema.
 #[derive(Debug)]
 pub(crate) struct ArgumentCheck {
     schema: Value,
+    normaliser: Normaliser,
     validator: Validator,
 }
 
@@ -25,24 +26,24 @@ impl ArgumentCheck {
         }
         let validator =
             jsonschema::draft202012::options().build(&schema).map_err(|error| error.to_string())?;
-        Ok(ArgumentCheck { schema, validator })
+        Ok(ArgumentCheck { normaliser: Normaliser::new(&schema), schema, validator })
     }
 
     /// The arguments as the tool wants them, or every problem with them.
     pub(crate) fn check(&self, arguments: Map<String, Value>) -> Result<Map<String, Value>, ToolError> {
         const MOST: usize = 10;
         let mut arguments = Value::Object(arguments);
-        schema::normalise(&mut arguments, &self.schema);
+        self.normaliser.normalise(&mut arguments);
+        if self.validator.is_valid(&arguments) {
+            let Value::Object(arguments) = arguments else { return Ok(Map::new()) };
+            return Ok(arguments);
+        }
         let mut problems: Vec<Problem> = self
             .validator
             .iter_errors(&arguments)
             .take(MOST)
             .flat_map(|error| self.problems(&error))
             .collect();
-        if problems.is_empty() {
-            let Value::Object(arguments) = arguments else { return Ok(Map::new()) };
-            return Ok(arguments);
-        }
         problems.truncate(MOST);
         let message = problems.iter().map(Problem::text).collect::<Vec<_>>().join("; ");
         let list: Vec<Value> = problems

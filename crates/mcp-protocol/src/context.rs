@@ -8,6 +8,7 @@ use jsonrpsee::core::middleware::Request as RpcRequest;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,7 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// What the transport attached to a request that passes through a layer.
     pub fn of<'a>(request: &'a RpcRequest<'_>) -> Option<&'a RequestInfo> {
-        request.extensions.get::<Arc<RequestInfo>>().map(Arc::as_ref)
+        request.extensions.get::<Attached>().map(|attached| attached.info.as_ref())
     }
 
     /// The tool, if this is a `tools/call`.
@@ -64,10 +65,17 @@ impl RequestInfo {
 #[derive(Clone, Debug)]
 pub struct CallContext {
     info: Arc<RequestInfo>,
-    extensions: Extensions,
+    extensions: Arc<Extensions>,
     channel: Arc<Channel>,
     /// What the client has answered in earlier rounds of a modern request.
     pub(crate) round: Arc<Round>,
+}
+
+/// What [`crate::Server`] adds to the extensions of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) info: Arc<RequestInfo>,
+    pub(crate) channel: Arc<Channel>,
 }
 
 /// The two ways between a running request and its transport.
@@ -82,6 +90,8 @@ pub(crate) struct Channel {
     pub(crate) asked: Notify,
     /// What the call is about, for the session's record.
     pub(crate) subject: Mutex<Option<String>>,
+    /// The result, on its way around jsonrpsee.
+    result: Mutex<Option<Box<RawValue>>>,
     last_progress: Mutex<Option<f64>>,
 }
 
@@ -89,14 +99,21 @@ impl Channel {
     pub(crate) fn new(asker: Option<Asker>) -> Channel {
         Channel { asker, ..Channel::default() }
     }
+
+    pub(crate) fn put_result(&self, result: Box<RawValue>) {
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    pub(crate) fn take_result(&self) -> Option<Box<RawValue>> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl CallContext {
     /// Reads back what [`crate::Server`] attached.
     pub(crate) fn from_extensions(extensions: Extensions) -> Result<CallContext, ErrorObjectOwned> {
-        let info = extensions.get::<Arc<RequestInfo>>().cloned().ok_or_else(error::internal)?;
-        let channel = extensions.get::<Arc<Channel>>().cloned().ok_or_else(error::internal)?;
-        Ok(CallContext { info, extensions, channel, round: Arc::default() })
+        let Attached { info, channel } = extensions.get().cloned().ok_or_else(error::internal)?;
+        Ok(CallContext { info, extensions: Arc::new(extensions), channel, round: Arc::default() })
     }
 
     /// A context without a client behind it, for tests of tools: progress goes nowhere, nothing cancels it.
@@ -111,7 +128,12 @@ impl CallContext {
             log_level: None,
             target: None,
         };
-        CallContext { info: Arc::new(info), extensions, channel: Arc::default(), round: Arc::default() }
+        CallContext {
+            info: Arc::new(info),
+            extensions: Arc::new(extensions),
+            channel: Arc::default(),
+            round: Arc::default(),
+        }
     }
 
     /// All that the transport found out.
@@ -242,7 +264,7 @@ impl CallContext {
         self.channel.subject.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    pub(crate) fn channel(&self) -> &Channel {
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
         &self.channel
     }
 

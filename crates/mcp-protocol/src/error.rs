@@ -86,6 +86,10 @@ pub(crate) fn missing_capability(required: Value) -> ErrorObjectOwned {
     error_with(MISSING_CLIENT_CAPABILITY, message, json!({ "requiredCapabilities": required }))
 }
 
+pub(crate) fn answer_too_large(limit: usize) -> ErrorObjectOwned {
+    error(INTERNAL_ERROR, format!("the answer is larger than {limit} bytes; ask for less at once"))
+}
+
 pub(crate) fn overloaded(limit: usize) -> ErrorObjectOwned {
     error(OVERLOADED, format!("the server is busy with {limit} requests already; try again in a moment"))
 }

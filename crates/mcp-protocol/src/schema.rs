@@ -1,10 +1,14 @@
 //! JSON schemas from Rust types, without the bytes that say nothing to a model.
 
+mod normalise;
+
 use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+
+pub(crate) use normalise::Normaliser;
 
 /// The schema of a tool's arguments.
 pub(crate) fn input<T: JsonSchema>() -> Value {
@@ -228,90 +232,6 @@ fn close(schema: &mut Value) {
         map.entry("additionalProperties").or_insert(Value::Bool(false));
     }
     each_subschema(map, &mut close);
-}
-
-/// Takes out of `value` each null that stands where `schema` has an optional property that isn't nullable, and
-/// writes whole numbers without a fraction where it wants an integer: both are what models send.
-pub(crate) fn normalise(value: &mut Value, schema: &Value) {
-    walk(value, schema, schema, 0);
-}
-
-/// The same for what a tool answers: a `None` is left out.
-pub(crate) fn drop_nulls(value: &mut Value, schema: &Value) {
-    walk(value, schema, schema, 0);
-}
-
-fn walk(value: &mut Value, schema: &Value, root: &Value, depth: usize) {
-    const DEEPEST: usize = 64;
-    let Some(schema) = resolve(schema, root).filter(|_| depth < DEEPEST) else { return };
-    for keyword in ["allOf", "anyOf", "oneOf"] {
-        for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
-            walk(value, branch, root, depth + 1);
-        }
-    }
-    match value {
-        Value::Object(members) => walk_object(members, schema, root, depth),
-        Value::Array(items) => {
-            if let Some(schema) = schema.get("items") {
-                for item in items {
-                    walk(item, schema, root, depth + 1);
-                }
-            }
-        }
-        Value::Number(number) if schema.get("type").is_some_and(|kind| kind == "integer") => {
-            // Up to 2^53 a float says exactly which integer it means.
-            if let Some(float) = number.as_f64().filter(|_| number.is_f64())
-                && float.fract() == 0.0
-                && float.abs() <= 9_007_199_254_740_992.0
-            {
-                *value = json!(float as i64);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn walk_object(members: &mut Map<String, Value>, schema: &Map<String, Value>, root: &Value, depth: usize) {
-    let empty = Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let required = schema.get("required").and_then(Value::as_array);
-    members.retain(|name, value| {
-        let Some(property) = properties.get(name) else {
-            if let Some(others @ Value::Object(_)) = schema.get("additionalProperties") {
-                walk(value, others, root, depth + 1);
-            }
-            return true;
-        };
-        if value.is_null() {
-            let needed = required.is_some_and(|required| required.iter().any(|other| other == name));
-            return needed || allows_null(property, root);
-        }
-        walk(value, property, root, depth + 1);
-        true
-    });
-}
-
-fn allows_null(schema: &Value, root: &Value) -> bool {
-    let Some(schema) = resolve(schema, root) else { return true };
-    let named = |keyword: &str| schema.get(keyword);
-    let kind = match named("type") {
-        Some(Value::String(kind)) => kind == "null",
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "null"),
-        _ => true,
-    };
-    let branches = ["anyOf", "oneOf"].iter().filter_map(|keyword| named(keyword)?.as_array());
-    kind && named("enum").and_then(Value::as_array).is_none_or(|values| values.iter().any(Value::is_null))
-        && named("const").is_none_or(Value::is_null)
-        && branches.into_iter().all(|branches| branches.iter().any(|branch| allows_null(branch, root)))
-}
-
-/// Follows a reference into `$defs`; `None` for a schema that is a boolean.
-fn resolve<'a>(schema: &'a Value, root: &'a Value) -> Option<&'a Map<String, Value>> {
-    let map = schema.as_object()?;
-    match map.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix("#/$defs/")) {
-        Some(name) => root.get("$defs")?.get(name)?.as_object(),
-        None => Some(map),
-    }
 }
 
 #[cfg(test)]

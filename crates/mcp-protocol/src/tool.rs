@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::context::CallContext;
-use crate::schema;
+use crate::schema::{self, Normaliser};
 use crate::wire::{Content, Icon, Task, ToolAnnotations, ToolDescription, key, required_tasks};
 
 /// A tool whose schemas follow from its types.
@@ -206,11 +206,13 @@ impl ToolError {
 pub(crate) struct Typed<T> {
     tool: T,
     output_schema: Value,
+    normaliser: Normaliser,
 }
 
 impl<T: Tool> Typed<T> {
     pub(crate) fn new(tool: T) -> Typed<T> {
-        Typed { tool, output_schema: schema::output::<T::Output>() }
+        let output_schema = schema::output::<T::Output>();
+        Typed { tool, normaliser: Normaliser::new(&output_schema), output_schema }
     }
 }
 
@@ -250,7 +252,7 @@ impl<T: Tool> DynTool for Typed<T> {
             tracing::error!(%error, "the output of a tool can't be serialised");
             ToolError::new("internal", "the result of the tool could not be written as JSON")
         })?;
-        schema::drop_nulls(&mut output, &self.output_schema);
+        self.normaliser.normalise(&mut output);
         Ok(ToolReply { output, content: reply.content, error: reply.error, task: reply.task })
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use url::Url;
 
 use super::reply::Refusal;
@@ -13,13 +13,12 @@ use crate::error;
 
 /// Refuses a request from a web page or under a host name that isn't allowed.
 pub(super) fn check(config: &HttpConfig, parts: &Parts) -> Result<(), Refusal> {
-    let host = authority(parts);
-    if !host_allowed(&config.allowed_hosts, host.as_ref()) {
+    if !host_allowed(&config.allowed_hosts, parts) {
         return Err(forbidden(
             "this host name is not allowed; the server's configuration lists those that are",
         ));
     }
-    if !origin_allowed(&config.allowed_origins, &parts.headers, host.as_ref()) {
+    if !origin_allowed(&config.allowed_origins, parts) {
         return Err(forbidden("this origin is not allowed; the server's configuration lists those that are"));
     }
     Ok(())
@@ -36,26 +35,26 @@ fn authority(parts: &Parts) -> Option<Authority> {
     parts.headers.get(header::HOST)?.to_str().ok()?.parse().ok()
 }
 
-fn host_allowed(allowed: &AllowedHosts, host: Option<&Authority>) -> bool {
-    let name = host.map(Authority::host).unwrap_or_default();
-    match allowed {
-        AllowedHosts::Any => true,
-        AllowedHosts::Loopback => is_loopback(name),
-        AllowedHosts::List(names) => {
-            is_loopback(name) || names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
-        }
-    }
+fn host_allowed(allowed: &AllowedHosts, parts: &Parts) -> bool {
+    let names = match allowed {
+        AllowedHosts::Any => return true,
+        AllowedHosts::Loopback => &[],
+        AllowedHosts::List(names) => names.as_slice(),
+    };
+    let host = authority(parts);
+    let name = host.as_ref().map(Authority::host).unwrap_or_default();
+    is_loopback(name) || names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
 }
 
-fn origin_allowed(allowed: &[String], headers: &HeaderMap, host: Option<&Authority>) -> bool {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
+fn origin_allowed(allowed: &[String], parts: &Parts) -> bool {
+    let mut origins = parts.headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     if origins.next().is_some() {
         return false;
     }
     allowed.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
-        || is_own_page(origin, host)
+        || is_own_page(origin, authority(parts).as_ref())
 }
 
 /// A loopback page under the port that the request came to is one of this server's own. A page that was rebound to

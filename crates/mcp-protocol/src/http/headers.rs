@@ -1,5 +1,7 @@
 //! Headers that repeat the body, which has to agree with them (2026-07-28, streamable HTTP: request metadata).
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
@@ -37,16 +39,15 @@ impl Accept {
         if !headers.contains_key(header::ACCEPT) {
             return Some(Accept::Both);
         }
-        let ranges = || {
-            let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-            values.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next())
-        };
-        let takes = |kind: &str, family: &str| {
-            ranges().map(str::trim).any(|range| {
-                range.eq_ignore_ascii_case(kind) || range.eq_ignore_ascii_case(family) || range == "*/*"
-            })
-        };
-        match (takes("application/json", "application/*"), takes("text/event-stream", "text/*")) {
+        let (mut json, mut events) = (false, false);
+        let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        for range in values.flat_map(|value| value.split(',')) {
+            let kind = range.split_once(';').map_or(range, |(kind, _)| kind).trim();
+            let is = |kinds: [&str; 3]| kinds.iter().any(|known| kind.eq_ignore_ascii_case(known));
+            json |= is(["application/json", "application/*", "*/*"]);
+            events |= is(["text/event-stream", "text/*", "*/*"]);
+        }
+        match (json, events) {
             (true, true) => Some(Accept::Both),
             (true, false) => Some(Accept::Json),
             (false, true) => Some(Accept::EventStream),
@@ -135,13 +136,14 @@ fn same(value: &Value, sent: &str) -> bool {
 }
 
 /// Undoes `=?base64?…?=`, the form for what can't stand in a header.
-fn decoded(name: &str, value: &str) -> Result<String, ErrorObjectOwned> {
+fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, ErrorObjectOwned> {
     let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Ok(value.to_owned());
+        return Ok(Cow::Borrowed(value));
     };
     let bytes = STANDARD.decode(encoded).ok();
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
+        .map(Cow::Owned)
         .ok_or_else(|| mismatch(&format!("header {name} is not base64 of UTF-8 text")))
 }
 

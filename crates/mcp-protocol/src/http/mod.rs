@@ -6,6 +6,7 @@ mod legacy;
 mod modern;
 mod reply;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
+use futures::future::poll_immediate;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonrpsee::types::ErrorObjectOwned;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 pub(crate) use headers::ParamHeader;
 
@@ -173,8 +177,7 @@ impl Endpoint {
 
     async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
         let limit = self.server.limits().max_message_bytes;
-        let collected =
-            tokio::time::timeout(self.config.body_timeout, Limited::new(body, limit).collect()).await;
+        let collected = within(self.config.body_timeout, Limited::new(body, limit).collect()).await;
         let (status, message) = match collected {
             Ok(Ok(body)) => return Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -184,6 +187,15 @@ impl Endpoint {
             Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive".to_owned()),
         };
         Err(Refusal::new(status, None, error::error(INVALID_REQUEST, message)))
+    }
+}
+
+/// As [`tokio::time::timeout`]; what is there already, as most bodies and answers are, costs no timer.
+async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_immediate(future.as_mut()).await {
+        Some(output) => Ok(output),
+        None => timeout(time, future).await,
     }
 }
 

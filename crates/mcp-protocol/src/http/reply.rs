@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::headers::Accept;
+use super::within;
 use crate::error::{self, RATE_LIMITED};
 use crate::server::{Answer, Call, Frame};
 use crate::wire::{Era, RequestId, response};
@@ -80,7 +80,7 @@ pub(super) async fn reply(mut source: Source, envelope: Envelope) -> Response {
     if envelope.accept == Accept::Json {
         return whole(source, &envelope).await;
     }
-    match timeout(envelope.keep_alive, source.next()).await {
+    match within(envelope.keep_alive, source.next()).await {
         Ok(Some(Frame::Answer(answer))) if envelope.accept == Accept::Both => answered(&envelope, &answer),
         Ok(Some(Frame::Close(_))) => events(Events { source, envelope, next: Next::Comment }),
         Ok(first) => events(Events { source, envelope, next: Next::Frame(first) }),
@@ -109,9 +109,10 @@ fn answered(envelope: &Envelope, answer: &Answer) -> Response {
 
 /// One JSON-RPC answer as the whole body, with the headers that go with its status.
 pub(super) fn json(status: StatusCode, id: Option<&RequestId>, answer: &Answer) -> Response {
-    let mut reply =
-        (status, [(header::CONTENT_TYPE, "application/json")], response(id, answer)).into_response();
+    let mut reply = Response::new(Body::from(response(id, answer)));
+    *reply.status_mut() = status;
     let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
@@ -174,7 +175,7 @@ impl Events {
     async fn chunk(&mut self) -> Option<String> {
         let frame = match std::mem::replace(&mut self.next, Next::Wait) {
             Next::Frame(frame) => frame,
-            Next::Wait => match timeout(self.envelope.keep_alive, self.source.next()).await {
+            Next::Wait => match within(self.envelope.keep_alive, self.source.next()).await {
                 Ok(frame) => frame,
                 Err(_) => return Some(COMMENT.to_owned()),
             },

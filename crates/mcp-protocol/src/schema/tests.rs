@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{drop_nulls, input, normalise, output};
+use super::{Normaliser, input, output};
 
 /// A LoRA.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -116,7 +116,7 @@ fn what_is_answered_fits_its_schema() {
         any: None,
     };
     let mut value = serde_json::to_value(args).expect("a value");
-    drop_nulls(&mut value, &schema);
+    Normaliser::new(&schema).normalise(&mut value);
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     assert!(validator.is_valid(&value), "{value} against {schema:#}");
     assert_eq!(value["seed"], json!(u64::MAX), "64 bits survive");
@@ -131,7 +131,7 @@ fn nulls_and_whole_floats_are_what_models_send() {
         "prompt": null, "width": 512.0, "seed": null, "mode": null, "base": {"name": "x", "strength": null},
         "loras": [{"name": "y", "strength": null}], "any": null,
     });
-    normalise(&mut value, &schema);
+    Normaliser::new(&schema).normalise(&mut value);
     let expected = json!({
         "prompt": null, "width": 512, "base": {"name": "x"}, "loras": [{"name": "y"}], "any": null,
     });
@@ -139,8 +139,9 @@ fn nulls_and_whole_floats_are_what_models_send() {
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "only its schema is looked at")]
 struct Tree {
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    size: Option<u32>,
     children: Vec<Tree>,
 }
 
@@ -152,4 +153,8 @@ fn types_that_contain_themselves_end() {
             .expect("a schema")
             .is_valid(&json!({"children": [{"children": []}]}))
     );
+    let forest = Normaliser::new(&input::<BTreeMap<String, Tree>>());
+    let mut value = json!({"a": {"size": null, "children": [{"size": 2.0, "children": []}]}});
+    forest.normalise(&mut value);
+    assert_eq!(value, json!({"a": {"children": [{"size": 2, "children": []}]}}));
 }

@@ -20,7 +20,7 @@ use crate::resource::Resources;
 use crate::session::{MemorySessionStore, SessionStore};
 use crate::task::TaskStore;
 use crate::tool::{DynTool, Tool, Typed};
-use crate::wire::{CacheScope, Implementation, ToolDescription};
+use crate::wire::{CacheScope, Implementation, ServerIdentity, ToolDescription};
 
 /// Why a server can't be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,7 +153,8 @@ impl<L> ServerBuilder<L> {
     }
 
     /// Puts a stack of jsonrpsee layers around the methods, in place of any before; the first one is outermost.
-    /// See [`crate::GuardLayer`] for the usual one.
+    /// See [`crate::GuardLayer`] for the usual one. A layer sees whether a call succeeded, or its error; the result itself
+    /// doesn't pass through the layers.
     pub fn layers<M>(self, layers: RpcServiceBuilder<M>) -> ServerBuilder<M> {
         ServerBuilder {
             info: self.info,
@@ -194,7 +195,7 @@ impl<L> ServerBuilder<L> {
             push_prompt(&mut prompts, prompt)?;
         }
         let core = Arc::new(Core {
-            identity: serde_json::to_value(&implementation).unwrap_or_default(),
+            identity: ServerIdentity::new(&implementation),
             implementation,
             instructions: self.info.instructions,
             tools: RwLock::new(Arc::new(ToolTable::new(self.tools)?)),
@@ -209,7 +210,7 @@ impl<L> ServerBuilder<L> {
             page_size: self.limits.page_size.max(1),
             closing: CancellationToken::new(),
         });
-        let dispatch = Dispatch::new(methods::tables(&core), self.limits.max_response_bytes);
+        let dispatch = Dispatch::new(methods::tables(&core));
         let inner = Inner {
             service: Box::new(self.layers.service(dispatch)),
             sessions: self.sessions,

@@ -12,12 +12,11 @@ use jsonrpsee::types::{ErrorObjectOwned, Id, Request as RpcRequest};
 use jsonrpsee::{ConnectionId, Extensions, MethodResponse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio_util::sync::CancellationToken;
 
 use super::Answer;
 use super::admission::Admitted;
 use super::methods::MethodTables;
-use crate::context::RequestInfo;
+use crate::context::{Channel, RequestInfo};
 use crate::error;
 use crate::wire::Request;
 
@@ -27,12 +26,11 @@ use crate::wire::Request;
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     tables: Arc<MethodTables>,
-    max_response_bytes: usize,
 }
 
 impl Dispatch {
-    pub(crate) fn new(tables: MethodTables, max_response_bytes: usize) -> Dispatch {
-        Dispatch { tables: Arc::new(tables), max_response_bytes }
+    pub(crate) fn new(tables: MethodTables) -> Dispatch {
+        Dispatch { tables: Arc::new(tables) }
     }
 }
 
@@ -43,7 +41,6 @@ impl RpcServiceT for Dispatch {
 
     fn call<'a>(&self, request: RpcRequest<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let tables = Arc::clone(&self.tables);
-        let limit = self.max_response_bytes;
         async move {
             let id = request.id().into_owned();
             let Some(era) = RequestInfo::of(&request).map(|info| info.version.era()) else {
@@ -53,7 +50,7 @@ impl RpcServiceT for Dispatch {
                 return MethodResponse::error(id, error::method_not_found(request.method_name(), era));
             };
             let params = request.params().into_owned();
-            method(id, params, ConnectionId(0), limit, request.extensions).await
+            method(id, params, ConnectionId(0), usize::MAX, request.extensions).await
         }
     }
 
@@ -86,20 +83,26 @@ where
 /// Runs a call to its end. A drop before that counts as its cancellation; a panic is an internal error.
 pub(crate) async fn run(
     call: BoxFuture<'static, MethodResponse>,
-    cancelled: CancellationToken,
+    channel: Arc<Channel>,
+    limit: usize,
     _admitted: Admitted,
 ) -> Answer {
-    let guard = cancelled.drop_guard();
+    let guard = channel.cancelled.clone().drop_guard();
     let response = AssertUnwindSafe(call).catch_unwind().await;
     guard.disarm();
     let Ok(response) = response else {
         tracing::error!("a request handler panicked");
         return Err(error::internal());
     };
-    answer(&response)
+    match channel.take_result().filter(|_| response.is_success()) {
+        Some(result) if result.get().len() > limit => Err(error::answer_too_large(limit)),
+        Some(result) => Ok(result),
+        None => answer(&response),
+    }
 }
 
-/// Takes the payload out of the response that jsonrpsee has written under the surrogate id.
+/// Takes the payload out of a response that was written under the surrogate id: an error, or what a layer answers in
+/// the method's place.
 fn answer(response: &MethodResponse) -> Answer {
     #[derive(Deserialize)]
     struct Written<'a> {

@@ -15,7 +15,6 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jsonrpsee::Extensions;
 use jsonrpsee::types::ErrorObjectOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +24,7 @@ pub(crate) use drive::Frame;
 pub(crate) use head::Head;
 pub(crate) use methods::negotiated;
 
-use crate::context::{Channel, RequestInfo};
+use crate::context::{Attached, Channel, RequestInfo};
 use crate::http::ParamHeader;
 use crate::input::Asker;
 use crate::notify::Notifier;
@@ -34,7 +33,7 @@ use crate::resource::Resources;
 use crate::session::{SessionLimits, SessionOwner, SessionStore};
 use crate::task::TaskStore;
 use crate::tool::DynTool;
-use crate::wire::{CacheScope, Icon, Implementation, PromptDescription, Request};
+use crate::wire::{CacheScope, Icon, Implementation, PromptDescription, Request, ServerIdentity};
 use admission::Admission;
 pub(crate) use admission::Admitted;
 use dispatch::ErasedService;
@@ -112,8 +111,7 @@ struct Inner {
 /// What the methods work with.
 pub(crate) struct Core {
     implementation: Implementation,
-    /// The implementation as JSON: it is in every modern result.
-    identity: Value,
+    identity: Option<ServerIdentity>,
     instructions: Option<String>,
     tools: RwLock<Arc<ToolTable>>,
     prompts: RwLock<Vec<Arc<RegisteredPrompt>>>,
@@ -264,10 +262,10 @@ impl Server {
         let channel = Arc::new(Channel::new(asker));
         let mut all = self.extensions.clone();
         all.extend(extensions);
-        all.insert(Arc::new(info));
-        all.insert(Arc::clone(&channel));
-        let answer =
-            dispatch::run(self.inner.service.call(request, all), channel.cancelled.clone(), admitted);
+        all.insert(Attached { info: Arc::new(info), channel: Arc::clone(&channel) });
+        let call = self.inner.service.call(request, all);
+        let limit = self.inner.limits.max_response_bytes;
+        let answer = dispatch::run(call, Arc::clone(&channel), limit, admitted);
         Call { answer: Box::pin(answer), channel, done: None }
     }
 }

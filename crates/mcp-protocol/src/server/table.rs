@@ -152,7 +152,9 @@ fn param_headers(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHe
 fn answered(reply: ToolReply<Value>) -> CallToolResult {
     let output = Some(reply.output).filter(|output| !output.is_null());
     let content = match (&output, reply.content) {
-        (Some(output), content) if content.is_empty() => vec![Content::text(output.to_string())],
+        (Some(output), content) if content.is_empty() => {
+            vec![Content::text(serde_json::to_string(output).unwrap_or_default())]
+        }
         (_, content) => content,
     };
     let meta = reply.error.as_ref().map(ToolError::structured);

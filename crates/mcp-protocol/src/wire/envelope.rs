@@ -169,11 +169,19 @@ pub fn notification<P: Serialize>(method: &str, params: &P) -> Result<String, se
 
 /// The text of an answer. An error without an id is written without the member, as MCP wants it.
 pub fn response(id: Option<&RequestId>, payload: &Result<Box<RawValue>, ErrorObjectOwned>) -> String {
-    let answer = match payload {
-        Ok(result) => Outgoing { id, result: Some(result), ..Outgoing::<(), _>::empty() },
-        Err(error) => Outgoing { id, error: Some(error), ..Outgoing::empty() },
+    // Room for all of a result, which may be long, and for what is around it.
+    let mut text = Vec::with_capacity(payload.as_ref().map_or(0, |result| result.get().len()) + 128);
+    let written = match payload {
+        Ok(result) => serde_json::to_writer(
+            &mut text,
+            &Outgoing { id, result: Some(result), ..Outgoing::<(), _>::empty() },
+        ),
+        Err(error) => serde_json::to_writer(
+            &mut text,
+            &Outgoing { id, error: Some(error), ..Outgoing::<(), ()>::empty() },
+        ),
     };
-    serde_json::to_string(&answer).unwrap_or_else(|_| INTERNAL.to_owned())
+    written.ok().and_then(|()| String::from_utf8(text).ok()).unwrap_or_else(|| INTERNAL.to_owned())
 }
 
 /// The last resort where an answer can't be serialised; its parts are JSON already, so this isn't reached.

@@ -27,6 +27,7 @@ pub use resource::{
     ListResourceTemplatesResult, ListResourcesResult, ReadResourceParams, ReadResourceResult,
     ResourceAnnotations, ResourceContents, ResourceDescription, ResourceTemplate, Role,
 };
+pub(crate) use result::ServerIdentity;
 pub use result::{
     CacheScope, DiscoverResult, InitializeParams, InitializeResult, ResultFrame, ServerCapabilities,
 };

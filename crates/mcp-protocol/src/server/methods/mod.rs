@@ -15,14 +15,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{Methods, RpcModule};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 pub(crate) use lifecycle::negotiated;
 
 use super::{CacheHints, Core};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS};
-use crate::wire::{Era, ResultFrame, key};
+use crate::wire::{Era, ResultFrame};
 
 /// A table for each era.
 #[derive(Clone, Debug)]
@@ -61,14 +62,23 @@ fn register_shared(core: &Arc<Core>, module: &mut RpcModule<Core>) {
     prompts::register(core, module);
 }
 
+/// The result goes to the transport by the call's channel: jsonrpsee would write it into a response of its own, and check
+/// what it has written, only for it to be taken out again.
 fn register<R, F, Fut>(module: &mut RpcModule<Core>, name: &'static str, method: F)
 where
-    R: Serialize + Clone + Send + 'static,
+    R: Serialize + Send + 'static,
     F: Fn(Arc<Core>, CallContext, Params<'static>) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Result<R, ErrorObjectOwned>> + Send,
 {
     let registered = module.register_async_method(name, move |params, core, extensions| async move {
-        method(core, CallContext::from_extensions(extensions)?, params).await
+        let cx = CallContext::from_extensions(extensions)?;
+        let channel = Arc::clone(cx.channel());
+        let result = method(core, cx, params).await?;
+        channel.put_result(to_raw_value(&result).map_err(|cause| {
+            tracing::error!(error = &cause as &dyn std::error::Error, "a result can't be written as JSON");
+            error::internal()
+        })?);
+        Ok::<_, ErrorObjectOwned>(())
     });
     debug_assert!(registered.is_ok(), "{name} is registered twice");
 }
@@ -123,7 +133,7 @@ impl Core {
         }
         ResultFrame {
             result_type: Some("complete".to_owned()),
-            meta: Some(Map::from_iter([(key::SERVER_INFO.to_owned(), self.identity.clone())])),
+            server: self.identity.clone(),
             ..ResultFrame::default()
         }
     }

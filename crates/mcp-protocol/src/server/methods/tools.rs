@@ -15,7 +15,9 @@ use crate::error::{self, INVALID_PARAMS, quoted};
 use crate::server::Core;
 use crate::server::table::{Called, ToolTable};
 use crate::session::{CallOutcome, CallRecord};
-use crate::wire::{CallToolParams, CallToolResult, CreateTaskResult, Era, ListToolsResult, Task};
+use crate::wire::{
+    CallToolParams, CallToolResult, CreateTaskResult, Era, ListToolsResult, ResultFrame, Task,
+};
 
 pub(super) fn register(module: &mut RpcModule<Core>) {
     super::register(module, "tools/list", |core, cx, params| async move {
@@ -74,11 +76,7 @@ impl Core {
     }
 
     fn framed(&self, era: Era, mut result: CallToolResult) -> CallToolResult {
-        let own = result.frame.meta.take();
-        result.frame = self.frame(era);
-        if let Some(own) = own {
-            result.frame.meta.get_or_insert_default().extend(own);
-        }
+        result.frame = ResultFrame { meta: result.frame.meta, ..self.frame(era) };
         result
     }
 
