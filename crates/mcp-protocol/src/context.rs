@@ -68,7 +68,7 @@ pub struct CallContext {
     extensions: Arc<Extensions>,
     channel: Arc<Channel>,
     /// What the client has answered in earlier rounds of a modern request.
-    pub(crate) round: Arc<Round>,
+    pub(crate) round: Option<Arc<Round>>,
 }
 
 /// What [`crate::Server`] adds to the extensions of a request.
@@ -113,7 +113,7 @@ impl CallContext {
     /// Reads back what [`crate::Server`] attached.
     pub(crate) fn from_extensions(extensions: Extensions) -> Result<CallContext, ErrorObjectOwned> {
         let Attached { info, channel } = extensions.get().cloned().ok_or_else(error::internal)?;
-        Ok(CallContext { info, extensions: Arc::new(extensions), channel, round: Arc::default() })
+        Ok(CallContext { info, extensions: Arc::new(extensions), channel, round: None })
     }
 
     /// A context without a client behind it, for tests of tools: progress goes nowhere, nothing cancels it.
@@ -132,7 +132,7 @@ impl CallContext {
             info: Arc::new(info),
             extensions: Arc::new(extensions),
             channel: Arc::default(),
-            round: Arc::default(),
+            round: None,
         }
     }
 

@@ -104,7 +104,7 @@ impl CallContext {
         let open: Vec<_> =
             questions.iter().filter(|(key, request)| !self.is_answered(key, request)).cloned().collect();
         if open.is_empty() {
-            let answer = |(key, _): (String, InputRequest)| self.round.answers.get(&key).cloned();
+            let answer = |(key, _): (String, InputRequest)| self.answered(&key).cloned();
             return Ok(questions.into_iter().filter_map(answer).collect());
         }
         let channel = self.channel();
@@ -114,9 +114,13 @@ impl CallContext {
         std::future::pending().await
     }
 
+    fn answered(&self, key: &str) -> Option<&Value> {
+        self.round.as_ref()?.answers.get(key)
+    }
+
     /// An answer that isn't one is asked for again.
     fn is_answered(&self, key: &str, request: &InputRequest) -> bool {
-        let Some(answer) = self.round.answers.get(key) else { return false };
+        let Some(answer) = self.answered(key) else { return false };
         match request {
             InputRequest::Elicit(_) => serde_json::from_value::<ElicitResult>(answer.clone()).is_ok(),
             InputRequest::Sample(_) => answer.get("content").is_some(),

@@ -40,10 +40,10 @@ impl Accept {
             return Some(Accept::Both);
         }
         let (mut json, mut events) = (false, false);
-        let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        for range in values.flat_map(|value| value.split(',')) {
-            let kind = range.split_once(';').map_or(range, |(kind, _)| kind).trim();
-            let is = |kinds: [&str; 3]| kinds.iter().any(|known| kind.eq_ignore_ascii_case(known));
+        let values = headers.get_all(header::ACCEPT).iter();
+        for range in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+            let kind = essence(range);
+            let is = |kinds: [&str; 3]| kinds.iter().any(|known| kind.eq_ignore_ascii_case(known.as_bytes()));
             json |= is(["application/json", "application/*", "*/*"]);
             events |= is(["text/event-stream", "text/*", "*/*"]);
         }
@@ -54,6 +54,11 @@ impl Accept {
             (false, false) => None,
         }
     }
+}
+
+/// A media type or range without its parameters.
+pub(super) fn essence(kind: &[u8]) -> &[u8] {
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// The value of a header that may stand there once.

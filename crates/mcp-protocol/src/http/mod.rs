@@ -214,9 +214,8 @@ fn era_of(parts: &Parts, id: Option<&RequestId>) -> Result<Era, Refusal> {
 }
 
 fn is_json(parts: &Parts) -> bool {
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+    let kind = parts.headers.get(header::CONTENT_TYPE).map(|value| headers::essence(value.as_bytes()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"))
 }
 
 #[cfg(test)]

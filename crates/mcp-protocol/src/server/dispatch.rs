@@ -65,24 +65,40 @@ impl RpcServiceT for Dispatch {
 
 /// The stack of layers, its type forgotten.
 pub(crate) trait ErasedService: Send + Sync {
-    fn call(&self, request: Request, extensions: Extensions) -> BoxFuture<'static, MethodResponse>;
+    /// Works on a request; see [`run`].
+    fn start(
+        &self,
+        request: Request,
+        extensions: Extensions,
+        channel: Arc<Channel>,
+        limit: usize,
+        admitted: Admitted,
+    ) -> BoxFuture<'static, Answer>;
 }
 
 impl<S> ErasedService for S
 where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
 {
-    fn call(&self, request: Request, extensions: Extensions) -> BoxFuture<'static, MethodResponse> {
+    fn start(
+        &self,
+        request: Request,
+        extensions: Extensions,
+        channel: Arc<Channel>,
+        limit: usize,
+        admitted: Admitted,
+    ) -> BoxFuture<'static, Answer> {
         // jsonrpsee's ids have no negative numbers; ours is put back when the answer is written.
         let mut surrogate = RpcRequest::owned(request.method, request.params, Id::Number(0));
         surrogate.extensions = extensions;
-        RpcServiceT::call(self, surrogate).boxed()
+        run(RpcServiceT::call(self, surrogate), channel, limit, admitted).boxed()
     }
 }
 
-/// Runs a call to its end. A drop before that counts as its cancellation; a panic is an internal error.
-pub(crate) async fn run(
-    call: BoxFuture<'static, MethodResponse>,
+/// Runs a call to its end. A drop before that counts as its cancellation; a panic is an internal error, and so is a result
+/// of more than `limit` bytes.
+async fn run(
+    call: impl Future<Output = MethodResponse>,
     channel: Arc<Channel>,
     limit: usize,
     _admitted: Admitted,

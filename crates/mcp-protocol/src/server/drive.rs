@@ -38,9 +38,11 @@ impl Call {
             if let Some(answer) = done.take() {
                 return Frame::Answer(answer);
             }
+            // A call that ends at once never waits for its outbox, which is emptied first all the same.
             tokio::select! {
-                parcel = channel.outbox.next() => return parcel.into(),
+                biased;
                 ended = &mut *answer => *done = Some(ended),
+                parcel = channel.outbox.next() => return parcel.into(),
             }
         }
     }

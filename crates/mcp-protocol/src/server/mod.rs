@@ -263,10 +263,9 @@ impl Server {
         let mut all = self.extensions.clone();
         all.extend(extensions);
         all.insert(Attached { info: Arc::new(info), channel: Arc::clone(&channel) });
-        let call = self.inner.service.call(request, all);
         let limit = self.inner.limits.max_response_bytes;
-        let answer = dispatch::run(call, Arc::clone(&channel), limit, admitted);
-        Call { answer: Box::pin(answer), channel, done: None }
+        let answer = self.inner.service.start(request, all, Arc::clone(&channel), limit, admitted);
+        Call { answer, channel, done: None }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Opening, identity and capabilities, and the level of log messages.
 
-use jsonrpsee::RpcModule;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, json};
 
-use super::{declared, parsed, register};
+use super::{Module, declared, parsed, register};
 use crate::context::CallContext;
 use crate::error;
 use crate::server::Core;
@@ -14,7 +13,7 @@ use crate::wire::{
     SetLevelParams, TASKS_EXTENSION,
 };
 
-pub(super) fn register_legacy(module: &mut RpcModule<Core>) {
+pub(super) fn register_legacy(module: &mut Module) {
     register(module, "initialize", |core, _, params| async move { Ok(core.initialize(&parsed(&params)?)) });
     register(module, "ping", |_, _, _| async move { Ok(Map::new()) });
     register(module, "logging/setLevel", |_, cx, params| async move {
@@ -23,7 +22,7 @@ pub(super) fn register_legacy(module: &mut RpcModule<Core>) {
     });
 }
 
-pub(super) fn register_modern(module: &mut RpcModule<Core>) {
+pub(super) fn register_modern(module: &mut Module) {
     register(module, "server/discover", |core, _, _| async move { Ok(core.discover()) });
 }
 

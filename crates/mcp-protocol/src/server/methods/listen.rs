@@ -1,19 +1,18 @@
 //! `subscriptions/listen`: a request that stays open and says what has changed (2026-07-28,
 //! basic/patterns/subscriptions).
 
-use jsonrpsee::RpcModule;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
 
 use super::resources::MOST_SUBSCRIPTIONS;
-use super::{parsed, register as add};
+use super::{Module, parsed, register as add};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS};
 use crate::notify::Change;
 use crate::server::Core;
 use crate::wire::{Era, ListenParams, ListenResult, SubscriptionFilter, key, notification};
 
-pub(super) fn register(module: &mut RpcModule<Core>) {
+pub(super) fn register(module: &mut Module) {
     add(module, "subscriptions/listen", |core, cx, params| async move {
         let params = parsed(&params)?;
         core.listen(cx, params).await

@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonrpsee::types::{ErrorObjectOwned, Params};
-use jsonrpsee::{Methods, RpcModule};
+use futures::FutureExt as _;
+use jsonrpsee::core::server::MethodCallback;
+use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
+use jsonrpsee::{MethodResponse, Methods};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) use lifecycle::negotiated;
 
@@ -42,45 +44,70 @@ impl MethodTables {
 }
 
 pub(crate) fn tables(core: &Arc<Core>) -> MethodTables {
-    let mut legacy = RpcModule::from_arc(Arc::clone(core));
+    let mut legacy = Module::new(core);
     lifecycle::register_legacy(&mut legacy);
     resources::register_legacy(core, &mut legacy);
     register_shared(core, &mut legacy);
 
-    let mut modern = RpcModule::from_arc(Arc::clone(core));
+    let mut modern = Module::new(core);
     lifecycle::register_modern(&mut modern);
     listen::register(&mut modern);
     tasks::register(core, &mut modern);
     register_shared(core, &mut modern);
 
-    MethodTables { legacy: legacy.into(), modern: modern.into() }
+    MethodTables { legacy: legacy.methods, modern: modern.methods }
 }
 
-fn register_shared(core: &Arc<Core>, module: &mut RpcModule<Core>) {
+/// The methods of an era, while they are registered.
+struct Module {
+    core: Arc<Core>,
+    methods: Methods,
+}
+
+impl Module {
+    fn new(core: &Arc<Core>) -> Module {
+        Module { core: Arc::clone(core), methods: Methods::new() }
+    }
+}
+
+fn register_shared(core: &Arc<Core>, module: &mut Module) {
     tools::register(module);
     resources::register(core, module);
     prompts::register(core, module);
 }
 
-/// The result goes to the transport by the call's channel: jsonrpsee would write it into a response of its own, and check
-/// what it has written, only for it to be taken out again.
-fn register<R, F, Fut>(module: &mut RpcModule<Core>, name: &'static str, method: F)
+/// The result goes to the transport by the call's channel, and jsonrpsee's response only says that there is one: jsonrpsee
+/// would write it into a text of its own and check what it has written, only for it to be taken out again.
+fn register<R, F, Fut>(module: &mut Module, name: &'static str, method: F)
 where
     R: Serialize + Send + 'static,
     F: Fn(Arc<Core>, CallContext, Params<'static>) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Result<R, ErrorObjectOwned>> + Send,
 {
-    let registered = module.register_async_method(name, move |params, core, extensions| async move {
-        let cx = CallContext::from_extensions(extensions)?;
-        let channel = Arc::clone(cx.channel());
-        let result = method(core, cx, params).await?;
-        channel.put_result(to_raw_value(&result).map_err(|cause| {
-            tracing::error!(error = &cause as &dyn std::error::Error, "a result can't be written as JSON");
-            error::internal()
-        })?);
-        Ok::<_, ErrorObjectOwned>(())
-    });
+    let core = Arc::clone(&module.core);
+    let callback = move |id: Id<'static>, params, _, _, extensions| {
+        let core = Arc::clone(&core);
+        let call = async move {
+            let cx = CallContext::from_extensions(extensions)?;
+            let channel = Arc::clone(cx.channel());
+            channel.put_result(written(&method(core, cx, params).await?)?);
+            Ok(())
+        };
+        call.map(|ended: Result<(), ErrorObjectOwned>| match ended {
+            Ok(()) => MethodResponse::notification(),
+            Err(error) => MethodResponse::error(id, error),
+        })
+        .boxed()
+    };
+    let registered = module.methods.verify_and_insert(name, MethodCallback::Async(Arc::new(callback)));
     debug_assert!(registered.is_ok(), "{name} is registered twice");
+}
+
+fn written<R: Serialize>(result: &R) -> Result<Box<RawValue>, ErrorObjectOwned> {
+    to_raw_value(result).map_err(|cause| {
+        tracing::error!(error = &cause as &dyn std::error::Error, "a result can't be written as JSON");
+        error::internal()
+    })
 }
 
 /// Parameters that aren't there are an empty object.

@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use jsonrpsee::RpcModule;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use super::rounds::{Answered, Origin};
-use super::{ListParams, parsed, register as add};
+use super::{ListParams, Module, parsed, register as add};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS, quoted};
 use crate::nearest::nearest;
@@ -19,7 +18,7 @@ use crate::wire::{
     ListPromptsResult, PromptDescription,
 };
 
-pub(super) fn register(core: &Arc<Core>, module: &mut RpcModule<Core>) {
+pub(super) fn register(core: &Arc<Core>, module: &mut Module) {
     if core.has_prompts {
         add(module, "prompts/list", |core, cx, params| async move {
             core.list_prompts(cx.era(), &parsed(&params)?)

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use jsonrpsee::RpcModule;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Map;
 
 use super::lifecycle::store_failed;
 use super::rounds::{Answered, Origin};
-use super::{ListParams, parsed, register as add};
+use super::{ListParams, Module, parsed, register as add};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_REQUEST};
 use crate::resource::Resources;
@@ -21,7 +20,7 @@ use crate::wire::{
 /// The most subscriptions of one session.
 pub(super) const MOST_SUBSCRIPTIONS: usize = 1000;
 
-pub(super) fn register(core: &Arc<Core>, module: &mut RpcModule<Core>) {
+pub(super) fn register(core: &Arc<Core>, module: &mut Module) {
     if core.resources.is_none() {
         return;
     }
@@ -37,7 +36,7 @@ pub(super) fn register(core: &Arc<Core>, module: &mut RpcModule<Core>) {
     });
 }
 
-pub(super) fn register_legacy(core: &Arc<Core>, module: &mut RpcModule<Core>) {
+pub(super) fn register_legacy(core: &Arc<Core>, module: &mut Module) {
     if !core.resources.as_ref().is_some_and(|resources| resources.can_subscribe()) {
         return;
     }

@@ -49,9 +49,9 @@ impl Core {
         origin: Origin<'_>,
         responses: Option<InputResponses>,
         state: Option<&str>,
-    ) -> Result<Arc<Round>, ErrorObjectOwned> {
+    ) -> Result<Option<Arc<Round>>, ErrorObjectOwned> {
         if cx.era() == Era::Legacy || (responses.is_none() && state.is_none()) {
-            return Ok(Arc::default());
+            return Ok(None);
         }
         let mut answers = match state {
             Some(sealed) => {
@@ -64,7 +64,7 @@ impl Core {
             None => Map::new(),
         };
         answers.extend(responses.unwrap_or_default());
-        Ok(Arc::new(Round { answers }))
+        Ok(Some(Arc::new(Round { answers })))
     }
 
     /// Runs a handler to its end (`Ok`), or until it asks something (`Err`), which ends this run of it.
@@ -93,7 +93,8 @@ impl Core {
             .map(|(key, request)| serde_json::to_value(request).map(|request| (key, request)))
             .collect::<Result<Map<_, _>, _>>()
             .map_err(|_| error::internal())?;
-        let state = State::new(owner(cx), origin.fingerprint(), cx.round.answers.clone());
+        let answers = cx.round.as_ref().map(|round| round.answers.clone()).unwrap_or_default();
+        let state = State::new(owner(cx), origin.fingerprint(), answers);
         let mut frame = self.frame(Era::Modern);
         frame.result_type = Some("input_required".to_owned());
         Ok(Box::new(InputRequiredResult {

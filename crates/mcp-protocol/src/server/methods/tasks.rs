@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use jsonrpsee::RpcModule;
 use jsonrpsee::types::ErrorObjectOwned;
 
-use super::{parsed, register as add};
+use super::{Module, parsed, register as add};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS, quoted};
 use crate::server::Core;
 use crate::task::TaskStore;
 use crate::wire::{Era, GetTaskResult, ResultFrame, TaskParams, UpdateTaskParams, required_tasks};
 
-pub(super) fn register(core: &Arc<Core>, module: &mut RpcModule<Core>) {
+pub(super) fn register(core: &Arc<Core>, module: &mut Module) {
     if core.tasks.is_none() {
         return;
     }

@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use jsonrpsee::RpcModule;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::rounds::{Answered, Origin};
-use super::{ListParams, parsed};
+use super::{ListParams, Module, parsed};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS, quoted};
 use crate::server::Core;
@@ -19,7 +18,7 @@ use crate::wire::{
     CallToolParams, CallToolResult, CreateTaskResult, Era, ListToolsResult, ResultFrame, Task,
 };
 
-pub(super) fn register(module: &mut RpcModule<Core>) {
+pub(super) fn register(module: &mut Module) {
     super::register(module, "tools/list", |core, cx, params| async move {
         core.list_tools(cx.era(), &parsed(&params)?)
     });
