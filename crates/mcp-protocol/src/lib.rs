@@ -1,7 +1,7 @@
 //! The Model Context Protocol, server and client, on jsonrpsee's method table.
 //!
 //! A server serves revisions 2026-07-28 (stateless), 2025-11-25 and 2025-06-18 (sessions) side by side, over
-//! Streamable HTTP ([`http::router`]) and stdio ([`Server::serve_stdio`]). A tool is a type: its arguments and its
+//! Streamable HTTP and WebSocket ([`http::router`]) and stdio ([`Server::serve_stdio`]). A tool is a type: its arguments and its
 //! output give the schemas, and arguments that don't fit are answered before the tool is called.
 //!
 //! ```
@@ -62,6 +62,7 @@
 
 mod arguments;
 pub mod client;
+mod connection;
 mod context;
 pub mod error;
 mod guard;

@@ -17,12 +17,12 @@ use uuid::Uuid;
 use super::headers::{self, SESSION_ID};
 use super::reply::{Envelope, Refusal, Source, json, reply};
 use super::{Endpoint, not_allowed};
+use crate::connection::cancelled_id;
 use crate::context::RequestInfo;
 use crate::error::{self, INVALID_PARAMS, INVALID_REQUEST, OVERLOADED};
 use crate::input::Asker;
 use crate::server::{Call, Frame, Head, negotiated};
 use crate::session::{Opened, Session, SessionError, SessionHandle, SessionLimits, SessionOwner};
-use crate::stdio::cancelled_id;
 use crate::wire::{Era, InitializeParams, LogLevel, Request, RequestId};
 
 /// What `notifications/cancelled` can reach: a session's id and a request's.
@@ -195,7 +195,7 @@ fn new_session(parts: &Parts, params: InitializeParams, now: Timestamp) -> Sessi
 }
 
 /// Whom the cap on sessions counts: the owner, else the address.
-fn client(parts: &Parts) -> String {
+pub(super) fn client(parts: &Parts) -> String {
     let address = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
     owner(parts).or_else(address).unwrap_or_default()
 }

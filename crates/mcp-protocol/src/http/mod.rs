@@ -5,6 +5,7 @@ mod headers;
 mod legacy;
 mod modern;
 mod reply;
+mod websocket;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,6 +47,10 @@ pub struct HttpConfig {
     pub keep_alive: Duration,
     /// A request body has to arrive within this.
     pub body_timeout: Duration,
+    /// Where WebSocket connections are opened, for example `/ws`; `None`, the default, offers none.
+    pub websocket_path: Option<String>,
+    /// A message has to be taken by a WebSocket client within this; one that reads more slowly is cut off.
+    pub send_timeout: Duration,
 }
 
 /// Which `Host` headers are answered.
@@ -68,6 +73,8 @@ impl Default for HttpConfig {
             allowed_hosts: AllowedHosts::Any,
             keep_alive: Duration::from_secs(15),
             body_timeout: Duration::from_mins(2),
+            websocket_path: None,
+            send_timeout: Duration::from_mins(1),
         }
     }
 }
@@ -75,12 +82,23 @@ impl Default for HttpConfig {
 /// The endpoint as an axum router. The extensions of an HTTP request become those of the MCP request, so a middleware
 /// in front can say who calls; [`crate::SessionOwner`] among them ties legacy sessions to their opener.
 ///
+/// With [`HttpConfig::websocket_path`], a WebSocket connection is an HTTP request too, for its opening: the same middleware
+/// sees it (layer it over the whole router), and the extensions of that one request become those of every MCP request on
+/// the connection, for as long as that lasts. What has to be checked anew for each request, such as a key that may be
+/// revoked, belongs in a layer of the server ([`crate::GuardLayer`]). A connection takes a place among the streams of
+/// [`crate::Limits::max_streams`], for its [`crate::SessionOwner`] or else its address. For a shutdown, an HTTP server has
+/// to be told of the connections: [`Server::close_streams`], then [`Server::connections_closed`].
+///
 /// Serve it with `TCP_NODELAY` set (`axum::serve::ListenerExt::tap_io`): without it a stream of events crawls.
 pub fn router(server: Server, config: HttpConfig) -> Router {
-    let path = config.path.clone();
+    let (path, websocket_path) = (config.path.clone(), config.websocket_path.clone());
     let endpoint =
         Arc::new(Endpoint { server, config, running: legacy::Running::default(), pending: Arc::default() });
-    Router::new().route(&path, any(handle)).with_state(endpoint)
+    let mut router = Router::new().route(&path, any(handle));
+    if let Some(path) = websocket_path {
+        router = router.route(&path, any(websocket::handle));
+    }
+    router.with_state(endpoint)
 }
 
 impl HttpConfig {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jsonrpsee::core::middleware::{RpcServiceBuilder, RpcServiceT};
 use jsonrpsee::{Extensions, MethodResponse};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::layer::Layer;
 use tower::layer::util::Identity;
 
@@ -216,6 +217,7 @@ impl<L> ServerBuilder<L> {
             sessions: self.sessions,
             admission: Admission::new(self.limits.max_in_flight, self.limits.max_in_flight_per_owner),
             streams: Admission::new(self.limits.max_streams, self.limits.max_streams_per_owner),
+            connections: TaskTracker::new(),
             limits: self.limits,
             core,
         };

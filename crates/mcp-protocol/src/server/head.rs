@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::context::RequestInfo;
 use crate::error::{self, INVALID_PARAMS};
+use crate::session::Session;
 use crate::wire::{Era, LogLevel, ProtocolVersion, Request, RequestMeta, key};
 
 #[derive(Debug, Default)]
@@ -67,6 +68,37 @@ impl Head {
             log_level: self.meta.log_level.map(|level| log_level(&level)).transpose()?,
             target: self.target,
         })
+    }
+}
+
+impl Head {
+    /// A request of a legacy session.
+    pub(crate) fn into_legacy(self, request: &Request, session: &Session) -> RequestInfo {
+        RequestInfo {
+            request_id: request.id.clone(),
+            version: session.protocol_version,
+            session_id: Some(session.id.clone()),
+            client_info: Some(session.client_info.clone()),
+            client_capabilities: session.capabilities.clone(),
+            progress_token: self.meta.progress_token,
+            // What a client gets that has set none is up to the server (2025-11-25, logging).
+            log_level: Some(session.log_level.unwrap_or(LogLevel::Info)),
+            target: self.target,
+        }
+    }
+
+    /// A legacy request before there is a session.
+    pub(crate) fn into_unopened(self, request: &Request) -> RequestInfo {
+        RequestInfo {
+            request_id: request.id.clone(),
+            version: ProtocolVersion::LATEST_LEGACY,
+            session_id: None,
+            client_info: None,
+            client_capabilities: Value::Null,
+            progress_token: self.meta.progress_token,
+            log_level: None,
+            target: self.target,
+        }
     }
 }
 

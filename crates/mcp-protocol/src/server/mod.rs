@@ -17,6 +17,8 @@ use jsonrpsee::Extensions;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use builder::{BuildError, ServerBuilder};
 pub use dispatch::Dispatch;
@@ -65,9 +67,11 @@ pub struct Limits {
     /// Requests worked on at once, over all connections of this server; above it they get
     /// [`crate::error::OVERLOADED`].
     pub max_in_flight: usize,
-    /// The same for the requests of one [`crate::SessionOwner`].
+    /// The same for the requests of one [`crate::SessionOwner`]; on stdio and WebSocket, where there is none, for those of
+    /// one connection.
     pub max_in_flight_per_owner: usize,
-    /// Streams that stay open (`subscriptions/listen`, and the GET stream of a legacy session), over all connections.
+    /// Streams that stay open (`subscriptions/listen`, the GET stream of a legacy session, WebSocket connections), over all
+    /// connections.
     pub max_streams: usize,
     /// The same for those of one [`crate::SessionOwner`].
     pub max_streams_per_owner: usize,
@@ -77,7 +81,8 @@ pub struct Limits {
     pub max_response_bytes: usize,
     /// Tools, prompts or templates on one page of their list.
     pub page_size: usize,
-    /// After the end of stdin, how long running requests may still take to answer.
+    /// How long running requests may still take to answer after the end of stdin, and on a WebSocket connection that
+    /// [`Server::close_streams`] closes.
     pub drain: Duration,
     /// Of legacy sessions over HTTP.
     pub sessions: SessionLimits,
@@ -105,6 +110,8 @@ struct Inner {
     limits: Limits,
     admission: Arc<Admission>,
     streams: Arc<Admission>,
+    /// The WebSocket connections.
+    connections: TaskTracker,
     core: Arc<Core>,
 }
 
@@ -148,6 +155,11 @@ impl Server {
         let mut server = self.clone();
         server.extensions.insert(value);
         server
+    }
+
+    /// As [`Server::with_extension`] has put it there.
+    pub(crate) fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions.get()
     }
 
     /// The limits it was built with.
@@ -214,9 +226,22 @@ impl Server {
         removed
     }
 
-    /// Ends the streams that would stay open for good, each with its result. For a shutdown: requests go on.
+    /// Ends the streams that would stay open for good, each with its result, and WebSocket connections, each when what
+    /// runs on it has ended or [`Limits::drain`] is over. For a shutdown: requests over HTTP go on.
     pub fn close_streams(&self) {
         self.inner.core.closing.cancel();
+        self.inner.connections.close();
+    }
+
+    /// After [`Server::close_streams`]: waits until the last WebSocket connection is closed, which an HTTP server doesn't
+    /// wait for itself.
+    pub async fn connections_closed(&self) {
+        self.inner.connections.wait().await;
+    }
+
+    /// Held by a connection for as long as it is open.
+    pub(crate) fn connection(&self) -> TaskTrackerToken {
+        self.inner.connections.token()
     }
 
     /// Fires with [`Server::close_streams`].
