@@ -184,7 +184,7 @@ impl Connection {
             session.tell_news(&self.outgoing);
         }
         match &self.session {
-            Some(session) => Ok(head.into_legacy(request, &session.now().await?)),
+            Some(session) => Ok(head.into_legacy(request, session.now().await?)),
             None if is_ping => Ok(head.into_unopened(request)),
             None => {
                 let message =

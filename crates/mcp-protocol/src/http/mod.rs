@@ -43,9 +43,10 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// Which `Host` headers are answered.
     pub allowed_hosts: AllowedHosts,
-    /// A stream without a message for this long gets a comment, so that nothing between takes it for dead.
+    /// A stream without a message for this long gets a comment, so that nothing between takes it for dead; a WebSocket client
+    /// that is silent for this long is pinged.
     pub keep_alive: Duration,
-    /// A request body has to arrive within this.
+    /// A request body has to arrive within this; over WebSocket, a message or the answer to a ping.
     pub body_timeout: Duration,
     /// Where WebSocket connections are opened, for example `/ws`; `None`, the default, offers none.
     pub websocket_path: Option<String>,

@@ -168,7 +168,17 @@ impl Socket {
         loop {
             let silent_at = heard + self.keep_alive + if pinged { self.silence } else { Duration::ZERO };
             let message = tokio::select! {
+                biased;
+                () = closing.cancelled(), if stop_at.is_none() => {
+                    connection.stop();
+                    stop_at = Some(Instant::now() + self.server.limits().drain);
+                    continue;
+                }
+                () = drained(connection, stop_at), if stop_at.is_some() => {
+                    return End::Close(close(close_code::AWAY, "the server is stopping"));
+                }
                 message = stream.next() => message,
+                // Last: silent is who has sent nothing, not whom this had no time to read.
                 () = sleep_until(silent_at) => {
                     if pinged {
                         tracing::info!("a WebSocket client that does not answer pings was cut off");
@@ -177,14 +187,6 @@ impl Socket {
                     ping.notify_one();
                     pinged = true;
                     continue;
-                }
-                () = closing.cancelled(), if stop_at.is_none() => {
-                    connection.stop();
-                    stop_at = Some(Instant::now() + self.server.limits().drain);
-                    continue;
-                }
-                () = drained(connection, stop_at), if stop_at.is_some() => {
-                    return End::Close(close(close_code::AWAY, "the server is stopping"));
                 }
             };
             (heard, pinged) = (Instant::now(), false);

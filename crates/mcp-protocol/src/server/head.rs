@@ -73,13 +73,13 @@ impl Head {
 
 impl Head {
     /// A request of a legacy session.
-    pub(crate) fn into_legacy(self, request: &Request, session: &Session) -> RequestInfo {
+    pub(crate) fn into_legacy(self, request: &Request, session: Session) -> RequestInfo {
         RequestInfo {
             request_id: request.id.clone(),
             version: session.protocol_version,
-            session_id: Some(session.id.clone()),
-            client_info: Some(session.client_info.clone()),
-            client_capabilities: session.capabilities.clone(),
+            session_id: Some(session.id),
+            client_info: Some(session.client_info),
+            client_capabilities: session.capabilities,
             progress_token: self.meta.progress_token,
             // What a client gets that has set none is up to the server (2025-11-25, logging).
             log_level: Some(session.log_level.unwrap_or(LogLevel::Info)),
