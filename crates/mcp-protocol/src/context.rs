@@ -17,8 +17,8 @@ use crate::input::{Asker, InputError, Round};
 use crate::outbox::Outbox;
 use crate::session::SessionHandle;
 use crate::wire::{
-    Era, Implementation, InputKind, InputRequest, LogLevel, LogMessage, ProgressToken, ProgressUpdate,
-    ProtocolVersion, RequestId, notification, supports_tasks,
+    Era, Implementation, InputKind, InputRequest, InputResponses, LogLevel, LogMessage, ProgressToken,
+    ProgressUpdate, ProtocolVersion, RequestId, notification, supports_tasks,
 };
 
 /// What the transport found out about a request before its method ran.
@@ -67,8 +67,8 @@ pub struct CallContext {
     info: Arc<RequestInfo>,
     extensions: Arc<Extensions>,
     channel: Arc<Channel>,
-    /// What the client has answered in earlier rounds of a modern request.
-    pub(crate) round: Option<Arc<Round>>,
+    /// What a modern request brings along to the questions of its handler.
+    pub(crate) round: Round,
 }
 
 /// What [`crate::Server`] adds to the extensions of a request.
@@ -88,6 +88,8 @@ pub(crate) struct Channel {
     /// The questions of a modern request that has to be answered before it can go on.
     pub(crate) questions: Mutex<Vec<(String, InputRequest)>>,
     pub(crate) asked: Notify,
+    /// The answers that the handler has asked for in this run: all that the next round needs.
+    pub(crate) used_answers: Mutex<InputResponses>,
     /// What the call is about, for the session's record.
     pub(crate) subject: Mutex<Option<String>>,
     /// The result, on its way around jsonrpsee.
@@ -113,7 +115,7 @@ impl CallContext {
     /// Reads back what [`crate::Server`] attached.
     pub(crate) fn from_extensions(extensions: Extensions) -> Result<CallContext, ErrorObjectOwned> {
         let Attached { info, channel } = extensions.get().cloned().ok_or_else(error::internal)?;
-        Ok(CallContext { info, extensions: Arc::new(extensions), channel, round: None })
+        Ok(CallContext { info, extensions: Arc::new(extensions), channel, round: Round::Never })
     }
 
     /// A context without a client behind it, for tests of tools: progress goes nowhere, nothing cancels it.
@@ -132,7 +134,7 @@ impl CallContext {
             info: Arc::new(info),
             extensions: Arc::new(extensions),
             channel: Arc::default(),
-            round: None,
+            round: Round::Never,
         }
     }
 
@@ -205,7 +207,10 @@ impl CallContext {
 
     /// Whether the caller can be asked this kind of question, as it says itself.
     pub fn can_ask(&self, kind: InputKind) -> bool {
-        let reachable = self.era() == Era::Modern || self.channel.asker.is_some();
+        let reachable = match self.era() {
+            Era::Modern => !matches!(self.round, Round::Never),
+            Era::Legacy => self.channel.asker.is_some(),
+        };
         reachable && kind.is_in(&self.info.client_capabilities)
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn resource_not_found(uri: &str, era: Era) -> ErrorObjectOwned {
     error_with(code, format!("there is no resource {}", quoted(uri)), json!({ "uri": uri }))
 }
 
-pub(crate) fn missing_capability(required: Value) -> ErrorObjectOwned {
+pub(crate) fn missing_capability(required: &Value) -> ErrorObjectOwned {
     let message = format!("the client has to declare the capability {required}");
     error_with(MISSING_CLIENT_CAPABILITY, message, json!({ "requiredCapabilities": required }))
 }

@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jsonrpsee::types::ErrorObjectOwned;
+use serde::Deserialize as _;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::context::CallContext;
 use crate::error::{self, MISSING_CLIENT_CAPABILITY};
 use crate::tool::ToolError;
-use crate::wire::{ElicitResult, InputKind, InputRequest, RequestId, Response, notification, request};
+use crate::wire::{
+    ElicitAction, ElicitResult, Elicitation, InputKind, InputRequest, InputResponses, RequestId, Response,
+    notification, request,
+};
 
 /// How long a person may take to answer, while a legacy request waits.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -44,10 +48,15 @@ pub enum InputError {
     Gone,
 }
 
-/// The answers that a modern request brings along, from this round and (sealed) from earlier ones.
-#[derive(Debug, Default)]
-pub(crate) struct Round {
-    pub(crate) answers: Map<String, Value>,
+/// What a modern request brings along to the questions of its handler.
+#[derive(Clone, Debug)]
+pub(crate) enum Round {
+    /// The method is none of those that may ask.
+    Never,
+    /// No answers yet.
+    First,
+    /// Answers by the keys of their questions, from this round and (sealed) from earlier ones.
+    Answered(Arc<InputResponses>),
 }
 
 /// The questions to legacy clients that wait for an answer, by who was asked and the question's id.
@@ -101,31 +110,28 @@ impl CallContext {
         &self,
         questions: Vec<(String, InputRequest)>,
     ) -> Result<Vec<Value>, InputError> {
-        let open: Vec<_> =
-            questions.iter().filter(|(key, request)| !self.is_answered(key, request)).cloned().collect();
-        if open.is_empty() {
-            let answer = |(key, _): (String, InputRequest)| self.answered(&key).cloned();
-            return Ok(questions.into_iter().filter_map(answer).collect());
+        let given = match &self.round {
+            Round::Answered(answers) => Some(answers),
+            Round::First | Round::Never => None,
+        };
+        let (mut answers, mut open) = (Vec::new(), Vec::new());
+        for (key, request) in questions {
+            // An answer that isn't one is asked for again.
+            match given.and_then(|given| given.get(&key)).filter(|answer| fits(&request, answer)) {
+                Some(answer) => answers.push((key, answer.clone())),
+                None => open.push((key, request)),
+            }
         }
         let channel = self.channel();
-        *channel.questions.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        let used = &channel.used_answers;
+        used.lock().unwrap_or_else(PoisonError::into_inner).extend(answers.iter().cloned());
+        if open.is_empty() {
+            return Ok(answers.into_iter().map(|(_, answer)| answer).collect());
+        }
+        channel.questions.lock().unwrap_or_else(PoisonError::into_inner).extend(open);
         channel.asked.notify_one();
         // Whoever runs the handler drops it now and sends the questions.
         std::future::pending().await
-    }
-
-    fn answered(&self, key: &str) -> Option<&Value> {
-        self.round.as_ref()?.answers.get(key)
-    }
-
-    /// An answer that isn't one is asked for again.
-    fn is_answered(&self, key: &str, request: &InputRequest) -> bool {
-        let Some(answer) = self.answered(key) else { return false };
-        match request {
-            InputRequest::Elicit(_) => serde_json::from_value::<ElicitResult>(answer.clone()).is_ok(),
-            InputRequest::Sample(_) => answer.get("content").is_some(),
-            InputRequest::ListRoots(_) => answer.get("roots").is_some_and(Value::is_array),
-        }
     }
 
     /// Legacy: requests to the client, all at once.
@@ -142,7 +148,7 @@ impl CallContext {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = RequestId::String(format!("server-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let params = match serde_json::to_value(question) {
-            Ok(mut value) => value.get_mut("params").map(Value::take).unwrap_or_else(|| json!({})),
+            Ok(mut value) => value.get_mut("params").map_or_else(|| json!({}), Value::take),
             Err(_) => return Err(InputError::Gone),
         };
         let text = request(&id, question.method(), &params).map_err(|_| InputError::Gone)?;
@@ -154,8 +160,14 @@ impl CallContext {
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         drop(waiting);
         match answer {
-            Ok(Ok(Ok(result))) => serde_json::from_str(result.get())
-                .map_err(|error| InputError::Invalid { key: key.to_owned(), reason: error.to_string() }),
+            Ok(Ok(Ok(result))) => {
+                let answer = serde_json::from_str(result.get()).unwrap_or_default();
+                if fits(question, &answer) {
+                    return Ok(answer);
+                }
+                let reason = format!("it is no result of {}, or not what was asked for", question.method());
+                Err(InputError::Invalid { key: key.to_owned(), reason })
+            }
             Ok(Ok(Err(refused))) => Err(InputError::Refused(refused)),
             Ok(Err(_)) => Err(InputError::Gone),
             Err(_) => {
@@ -166,6 +178,26 @@ impl CallContext {
                 Err(InputError::TimedOut(PATIENCE))
             }
         }
+    }
+}
+
+/// Whether this is an answer to the question: of its shape and, for a form, with the values that it asks for.
+pub(crate) fn fits(request: &InputRequest, answer: &Value) -> bool {
+    match request {
+        InputRequest::Elicit(question) => {
+            ElicitResult::deserialize(answer).is_ok_and(|result| match question {
+                Elicitation::Form { requested_schema, .. } if result.action == ElicitAction::Accept => {
+                    // A form that isn't a schema can't be checked.
+                    let form = jsonschema::draft202012::options().build(requested_schema);
+                    form.is_ok_and(|form| form.is_valid(&Value::Object(result.content)))
+                }
+                Elicitation::Form { .. } | Elicitation::Url { .. } => true,
+            })
+        }
+        InputRequest::Sample(_) => {
+            answer.get("content").is_some_and(|content| content.is_object() || content.is_array())
+        }
+        InputRequest::ListRoots(_) => answer.get("roots").is_some_and(Value::is_array),
     }
 }
 

@@ -95,6 +95,6 @@ pub use session::{
     CallOutcome, CallRecord, MemorySessionStore, Opened, Session, SessionError, SessionHandle, SessionLimits,
     SessionOwner, SessionStore,
 };
-pub use task::TaskStore;
+pub use task::{MemoryTasks, TaskFailure, TaskHandle, TaskLimits, TaskOptions, TaskStore};
 pub use tool::{DynTool, OutputSchema, Tool, ToolDefinition, ToolError, ToolReply};
 pub use wire::{Completion, CompletionContext, Content, InputRequest, LogLevel, ToolAnnotations};

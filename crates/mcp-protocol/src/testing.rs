@@ -1,5 +1,7 @@
 //! Tools and a server for the tests of the transports.
 
+mod caller;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +15,8 @@ use crate::{
     CallContext, DynTool, Limits, Server, ServerBuilder, ServerInfo, Tool, ToolDefinition, ToolError,
     ToolReply,
 };
+
+pub(crate) use caller::{Caller, FnTool};
 
 /// What the tools have done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

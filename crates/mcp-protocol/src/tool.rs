@@ -3,14 +3,18 @@
 use std::future::Future;
 
 use async_trait::async_trait;
+use jsonrpsee::types::ErrorObjectOwned;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::context::CallContext;
+use crate::error::{self, MISSING_CLIENT_CAPABILITY};
 use crate::schema::{self, Normaliser};
-use crate::wire::{Content, Icon, Task, ToolAnnotations, ToolDescription, key, required_tasks};
+use crate::wire::{
+    CallToolResult, Content, Icon, ResultFrame, Task, ToolAnnotations, ToolDescription, key, required_tasks,
+};
 
 /// A tool whose schemas follow from its types.
 ///
@@ -132,7 +136,7 @@ impl<O> ToolReply<O> {
     }
 
     /// The same reply for a client that takes no tasks; one that does gets the task. It has to be kept already, so that
-    /// `tasks/get` finds it.
+    /// `tasks/get` finds it. If it has ended already, all clients get the reply.
     pub fn as_task(mut self, task: Task) -> ToolReply<O> {
         self.task = Some(Box::new(task));
         self
@@ -142,6 +146,38 @@ impl<O> ToolReply<O> {
     pub fn failed(mut self, error: ToolError) -> ToolReply<O> {
         self.error = Some(error);
         self
+    }
+}
+
+impl<O: Serialize> ToolReply<O> {
+    /// The same with the output as JSON, without the nulls that its schema doesn't name.
+    pub(crate) fn into_untyped(self, normaliser: &Normaliser) -> Result<ToolReply<Value>, ToolError> {
+        let mut output = serde_json::to_value(self.output).map_err(|error| {
+            tracing::error!(%error, "the output of a tool can't be serialised");
+            ToolError::new("internal", "the result of the tool could not be written as JSON")
+        })?;
+        normaliser.normalise(&mut output);
+        Ok(ToolReply { output, content: self.content, error: self.error, task: self.task })
+    }
+}
+
+impl ToolReply<Value> {
+    /// The reply without its task.
+    pub(crate) fn into_result(self) -> CallToolResult {
+        let output = Some(self.output).filter(|output| !output.is_null());
+        let content = match (&output, self.content) {
+            (Some(output), content) if content.is_empty() => {
+                vec![Content::text(serde_json::to_string(output).unwrap_or_default())]
+            }
+            (_, content) => content,
+        };
+        let meta = self.error.as_ref().map(ToolError::structured);
+        CallToolResult {
+            content,
+            structured_content: output,
+            is_error: self.error.is_some(),
+            frame: ResultFrame { meta, ..ResultFrame::default() },
+        }
     }
 }
 
@@ -162,7 +198,8 @@ impl ToolError {
     /// The client would have to declare `required`, for example `{"sampling": {}}`.
     pub fn missing_capability(required: Value) -> ToolError {
         let message = format!("the client has to declare the capability {required}");
-        ToolError::new(Self::MISSING_CAPABILITY, message).data(json!({"requiredCapabilities": required}))
+        let data = Map::from_iter([("requiredCapabilities".to_owned(), required)]);
+        ToolError::new(Self::MISSING_CAPABILITY, message).data(Value::Object(data))
     }
 
     /// The work can only be done as a task, which this client doesn't take.
@@ -199,6 +236,20 @@ impl ToolError {
     pub(crate) fn structured(&self) -> Map<String, Value> {
         let error = serde_json::to_value(self).unwrap_or_default();
         Map::from_iter([(key::TOOL_ERROR.to_owned(), error)])
+    }
+
+    /// A result with `isError`; programs find the error in `_meta`. What the client can't do is a JSON-RPC error.
+    pub(crate) fn into_result(self) -> Result<CallToolResult, ErrorObjectOwned> {
+        if self.code == Self::MISSING_CAPABILITY {
+            let data = self.data.map(|data| *data).unwrap_or_default();
+            return Err(error::error_with(MISSING_CLIENT_CAPABILITY, self.message, data));
+        }
+        Ok(CallToolResult {
+            content: vec![Content::text(self.text())],
+            structured_content: None,
+            is_error: true,
+            frame: ResultFrame { meta: Some(self.structured()), ..ResultFrame::default() },
+        })
     }
 }
 
@@ -247,12 +298,6 @@ impl<T: Tool> DynTool for Typed<T> {
                 let field = error.path().to_string();
                 ToolError::new(ToolError::INVALID_ARGUMENTS, format!("`{field}`: {}", error.inner()))
             })?;
-        let reply = self.tool.call(cx, args).await?;
-        let mut output = serde_json::to_value(reply.output).map_err(|error| {
-            tracing::error!(%error, "the output of a tool can't be serialised");
-            ToolError::new("internal", "the result of the tool could not be written as JSON")
-        })?;
-        self.normaliser.normalise(&mut output);
-        Ok(ToolReply { output, content: reply.content, error: reply.error, task: reply.task })
+        self.tool.call(cx, args).await?.into_untyped(&self.normaliser)
     }
 }

@@ -100,7 +100,9 @@ fn hash(hasher: &mut Sha256, value: &Value) {
     match value {
         Value::Array(items) => {
             hasher.update([b'[']);
-            items.iter().for_each(|item| hash(hasher, item));
+            for item in items {
+                hash(hasher, item);
+            }
             hasher.update([b']']);
         }
         Value::Object(object) => {

@@ -8,11 +8,10 @@ use serde_json::{Map, Value};
 use super::BuildError;
 use crate::arguments::ArgumentCheck;
 use crate::context::CallContext;
-use crate::error::{self, MISSING_CLIENT_CAPABILITY};
 use crate::http::ParamHeader;
 use crate::nearest::nearest;
 use crate::tool::{DynTool, ToolError, ToolReply};
-use crate::wire::{CallToolResult, Content, ResultFrame, Task, ToolDescription};
+use crate::wire::{CallToolResult, Task, ToolDescription};
 
 /// The tools in the order in which they were added. A change makes a new table, so that whoever reads the old one isn't
 /// disturbed.
@@ -112,28 +111,23 @@ impl Registered {
             Err(error) => Err(error),
         };
         match reply {
-            Ok(ToolReply { task: Some(task), .. }) if takes_tasks => Ok(Called::Task(*task)),
-            Ok(reply) => Ok(Called::Result(answered(reply))),
-            Err(failed) if failed.code == ToolError::MISSING_CAPABILITY => Err(error::error_with(
-                MISSING_CLIENT_CAPABILITY,
-                failed.message,
-                *failed.data.unwrap_or_default(),
-            )),
-            Err(error) => Ok(Called::Result(self.failed(&error))),
+            // A task that has ended says nothing that the reply doesn't.
+            Ok(ToolReply { task: Some(task), .. }) if takes_tasks && !task.state.is_terminal() => {
+                Ok(Called::Task(*task))
+            }
+            Ok(reply) => Ok(Called::Result(reply.into_result())),
+            Err(error) => self.failed(error).map(Called::Result),
         }
     }
 
     /// Programs find the error in `_meta`. It is the structured content too where no schema is published: clients
     /// hold even the content of an error against one.
-    fn failed(&self, error: &ToolError) -> CallToolResult {
-        let structured = error.structured();
-        let free = self.description.output_schema.is_none();
-        CallToolResult {
-            content: vec![Content::text(error.text())],
-            structured_content: free.then(|| Value::Object(structured.clone())),
-            is_error: true,
-            frame: ResultFrame { meta: Some(structured), ..ResultFrame::default() },
+    fn failed(&self, error: ToolError) -> Result<CallToolResult, ErrorObjectOwned> {
+        let mut result = error.into_result()?;
+        if self.description.output_schema.is_none() {
+            result.structured_content = result.frame.meta.clone().map(Value::Object);
         }
+        Ok(result)
     }
 }
 
@@ -146,23 +140,6 @@ fn param_headers(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHe
         path.push(name.clone());
         param_headers(property, path, found);
         path.pop();
-    }
-}
-
-fn answered(reply: ToolReply<Value>) -> CallToolResult {
-    let output = Some(reply.output).filter(|output| !output.is_null());
-    let content = match (&output, reply.content) {
-        (Some(output), content) if content.is_empty() => {
-            vec![Content::text(serde_json::to_string(output).unwrap_or_default())]
-        }
-        (_, content) => content,
-    };
-    let meta = reply.error.as_ref().map(ToolError::structured);
-    CallToolResult {
-        content,
-        structured_content: output,
-        is_error: reply.error.is_some(),
-        frame: ResultFrame { meta, ..ResultFrame::default() },
     }
 }
 

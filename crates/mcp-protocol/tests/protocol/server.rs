@@ -141,7 +141,8 @@ impl DynTool for Later {
     }
 
     async fn call(&self, _: CallContext, _: Map<String, Value>) -> Result<ToolReply<Value>, ToolError> {
-        Ok(ToolReply::from(json!({"now": true})).as_task(task()))
+        let started = Task { state: TaskState::Working, ..task() };
+        Ok(ToolReply::from(json!({"now": true})).as_task(started))
     }
 }
 

@@ -1,6 +1,8 @@
 //! `subscriptions/listen`: a request that stays open and says what has changed (2026-07-28,
 //! basic/patterns/subscriptions).
 
+use std::collections::BTreeSet;
+
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
 
@@ -30,12 +32,21 @@ impl Core {
         if let Ok(text) = notification("notifications/subscriptions/acknowledged", &acknowledged) {
             outbox.push_kept(text);
         }
-        self.present_tasks(&cx, &agreed, &tag).await?;
+        let mut ended = self.present_tasks(&cx, &agreed, &tag).await?;
         loop {
             let change = tokio::select! {
                 () = self.closing.cancelled() => break,
                 change = listener.next() => change,
             };
+            // The end of a task is told once, and nothing of it afterwards.
+            if let Change::Task(task) = &change {
+                if ended.contains(&task.task_id) {
+                    continue;
+                }
+                if task.state.is_terminal() {
+                    ended.insert(task.task_id.clone());
+                }
+            }
             if let Some(text) = change.notification(Some(&tag)) {
                 outbox.push_kept(text);
             }
@@ -84,20 +95,25 @@ impl Core {
         })
     }
 
-    /// The tasks as they are now, so that one that ends while the subscription opens isn't missed.
+    /// Sends the tasks as they are now, so that one that ends while the subscription opens isn't missed. Gives those that
+    /// have ended.
     async fn present_tasks(
         &self,
         cx: &CallContext,
         agreed: &SubscriptionFilter,
         tag: &Value,
-    ) -> Result<(), ErrorObjectOwned> {
+    ) -> Result<BTreeSet<String>, ErrorObjectOwned> {
+        let mut ended = BTreeSet::new();
         for id in &agreed.task_ids {
             let Some(task) = self.task_store(cx)?.get(cx, id).await? else { continue };
+            if task.state.is_terminal() {
+                ended.insert(id.clone());
+            }
             cx.channel().outbox.drained().await;
             if let Some(text) = Change::Task(Box::new(task)).notification(Some(tag)) {
                 cx.channel().outbox.push_kept(text);
             }
         }
-        Ok(())
+        Ok(ended)
     }
 }

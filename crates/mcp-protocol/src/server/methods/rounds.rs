@@ -1,7 +1,7 @@
 //! Requests in rounds: what a modern request was asked before, and what it is asked now (2026-07-28,
 //! basic/patterns/mrtr).
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Serialize;
@@ -49,11 +49,11 @@ impl Core {
         origin: Origin<'_>,
         responses: Option<InputResponses>,
         state: Option<&str>,
-    ) -> Result<Option<Arc<Round>>, ErrorObjectOwned> {
+    ) -> Result<Round, ErrorObjectOwned> {
         if cx.era() == Era::Legacy || (responses.is_none() && state.is_none()) {
-            return Ok(None);
+            return Ok(Round::First);
         }
-        let mut answers = match state {
+        let sealed = match state {
             Some(sealed) => {
                 self.seal
                     .open(sealed)
@@ -63,8 +63,10 @@ impl Core {
             }
             None => Map::new(),
         };
-        answers.extend(responses.unwrap_or_default());
-        Ok(Some(Arc::new(Round { answers })))
+        let mut answers = responses.unwrap_or_default();
+        // What the handler has gone by already stays as it was.
+        answers.extend(sealed);
+        Ok(Round::Answered(Arc::new(answers)))
     }
 
     /// Runs a handler to its end (`Ok`), or until it asks something (`Err`), which ends this run of it.
@@ -86,15 +88,14 @@ impl Core {
         cx: &CallContext,
         origin: Origin<'_>,
     ) -> Result<Box<InputRequiredResult>, ErrorObjectOwned> {
-        let questions =
-            std::mem::take(&mut *cx.channel().questions.lock().unwrap_or_else(PoisonError::into_inner));
+        let questions = std::mem::take(&mut *locked(&cx.channel().questions));
         let input_requests = questions
             .into_iter()
             .map(|(key, request)| serde_json::to_value(request).map(|request| (key, request)))
             .collect::<Result<Map<_, _>, _>>()
             .map_err(|_| error::internal())?;
-        let answers = cx.round.as_ref().map(|round| round.answers.clone()).unwrap_or_default();
-        let state = State::new(owner(cx), origin.fingerprint(), answers);
+        let used = std::mem::take(&mut *locked(&cx.channel().used_answers));
+        let state = State::new(owner(cx), origin.fingerprint(), used);
         let mut frame = self.frame(Era::Modern);
         frame.result_type = Some("input_required".to_owned());
         Ok(Box::new(InputRequiredResult {
@@ -103,6 +104,10 @@ impl Core {
             frame,
         }))
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn owner(cx: &CallContext) -> Option<String> {

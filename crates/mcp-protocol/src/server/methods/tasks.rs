@@ -37,7 +37,7 @@ impl Core {
     /// The store, for a client that has declared the extension on this request.
     pub(super) fn task_store(&self, cx: &CallContext) -> Result<&dyn TaskStore, ErrorObjectOwned> {
         if !cx.supports_tasks() {
-            return Err(error::missing_capability(required_tasks()));
+            return Err(error::missing_capability(&required_tasks()));
         }
         self.tasks.as_deref().ok_or_else(error::internal)
     }

@@ -15,7 +15,7 @@ use crate::server::Core;
 use crate::server::table::{Called, ToolTable};
 use crate::session::{CallOutcome, CallRecord};
 use crate::wire::{
-    CallToolParams, CallToolResult, CreateTaskResult, Era, ListToolsResult, ResultFrame, Task,
+    CallToolParams, CallToolResult, CreateTaskResult, Era, ListToolsResult, ResultFrame, Task, TaskState,
 };
 
 pub(super) fn register(module: &mut Module) {
@@ -79,7 +79,9 @@ impl Core {
         result
     }
 
-    fn task_created(&self, task: Task) -> CreateTaskResult {
+    /// The task as it starts: what a state carries along is for `tasks/get` (tasks extension, task creation).
+    fn task_created(&self, mut task: Task) -> CreateTaskResult {
+        task.state = TaskState::Working;
         let mut frame = self.frame(Era::Modern);
         frame.result_type = Some("task".to_owned());
         CreateTaskResult { task, frame }
