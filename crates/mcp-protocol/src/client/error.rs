@@ -11,7 +11,7 @@ use crate::error::{FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The address is not an http or https URL.
+    /// The address is not a URL that the transport takes.
     #[error("{url:?} is not a server's address: {reason}")]
     InvalidUrl {
         /// As it was given.
@@ -32,7 +32,7 @@ pub enum ClientError {
         url: String,
         /// The cause.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The server's program can't be started.
     #[error("can't start the server {program:?}")]
@@ -112,6 +112,28 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
+    /// The server asks in the middle of a call, and nobody is there to answer.
+    #[error("the server asks for input ({asked}) before it answers {method}, and this client can't give any")]
+    InputNeeded {
+        /// The method that was called.
+        method: String,
+        /// What the server asks for, for example `elicitation/create`.
+        asked: String,
+    },
+    /// The input handler has no answer for the server.
+    #[error("the server's question in {method} was not answered: {message}")]
+    InputRefused {
+        /// The method that was called.
+        method: String,
+        /// The handler's words.
+        message: String,
+    },
+    /// The task that stood for the call was cancelled.
+    #[error("the task {id} was cancelled")]
+    TaskCancelled {
+        /// Which task.
+        id: String,
+    },
     /// A message of the server is over the limit.
     #[error("a message of the server has more than {limit} bytes")]
     TooLarge {
@@ -150,6 +172,14 @@ impl ClientError {
                 "check the address: the gateway's MCP endpoint is /mcp".to_owned()
             }
             ClientError::Interrupted { .. } | ClientError::SessionExpired => "try again".to_owned(),
+            ClientError::InputNeeded { .. } => {
+                "connect with an input handler that answers such questions".to_owned()
+            }
+            ClientError::NoCommonVersion { .. } => "update the older of the two sides".to_owned(),
+            ClientError::TooLarge { .. } => "raise max_message_bytes, or ask for less".to_owned(),
+            ClientError::Timeout { .. } => {
+                "try again with more time, or look at the server's load".to_owned()
+            }
             _ => return None,
         })
     }

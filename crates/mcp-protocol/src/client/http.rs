@@ -7,7 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jsonrpsee::types::ErrorObjectOwned;
 use reqwest::Response;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
@@ -16,13 +16,17 @@ use url::Url;
 use super::error::{ClientError, shortened};
 use super::headers::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
 use super::http_answer::{Answer, MediaType, chain, media_type, read_bounded};
+use super::incoming::Incoming;
 use super::options::{HttpOptions, OnProgress};
+use crate::error::METHOD_NOT_FOUND;
 use crate::wire::{Era, Message, ProtocolVersion, notification};
 
 /// For messages that nobody waits for: cancellations, answers, the end of a session.
 const ASIDE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many of them may be under way.
 const MAX_ASIDE: usize = 8;
+/// How long a connection may be silent before the system asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The most that is read of a refusal's body.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
@@ -32,6 +36,7 @@ pub(super) struct HttpTransport {
     client: reqwest::Client,
     url: Url,
     pub(super) limit: usize,
+    pub(super) incoming: Arc<Incoming>,
     session: Arc<Mutex<Option<HeaderValue>>>,
     aside: Arc<Semaphore>,
 }
@@ -46,17 +51,19 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl HttpTransport {
-    pub(super) fn new(url: &str, options: &HttpOptions) -> Result<HttpTransport, ClientError> {
-        let url = parse_url(url)?;
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            let reason = "no rustls crypto provider is installed in this process".to_owned();
-            return Err(ClientError::Setup { reason });
-        }
+    pub(super) fn new(
+        url: &str,
+        options: &HttpOptions,
+        incoming: Arc<Incoming>,
+    ) -> Result<HttpTransport, ClientError> {
+        let url = parse_url(url, &["http", "https"])?;
+        require_tls()?;
         let client = reqwest::Client::builder()
-            .default_headers(default_headers(options)?)
+            .default_headers(default_headers(&options.headers, options.bearer.as_ref())?)
             .user_agent(format!("{}/{}", options.peer.client_info.name, options.peer.client_info.version))
             .connect_timeout(options.connect_timeout)
             .tcp_nodelay(true)
+            .tcp_keepalive(KEEPALIVE)
             // A redirected POST would carry the key to an address that nobody has checked.
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -65,6 +72,7 @@ impl HttpTransport {
             client,
             url,
             limit: options.peer.max_message_bytes,
+            incoming,
             session: Arc::default(),
             aside: Arc::new(Semaphore::new(MAX_ASIDE)),
         })
@@ -165,25 +173,29 @@ impl HttpTransport {
 
     fn send_error(&self, error: reqwest::Error, method: &str) -> ClientError {
         if error.is_connect() {
-            ClientError::Unreachable { url: self.url.to_string(), source: error.without_url() }
+            ClientError::Unreachable { url: self.url.to_string(), source: Box::new(error.without_url()) }
         } else {
             ClientError::Interrupted { method: method.to_owned(), reason: chain(&error.without_url()) }
         }
     }
 
-    /// Asks for what came after `last` on a legacy stream that broke.
-    pub(super) async fn take_up(
+    /// Opens a legacy event stream with GET: the session's own, or with `last` what came after that event on the
+    /// stream that had it.
+    pub(super) async fn get_events(
         &self,
-        last: HeaderValue,
+        last: Option<HeaderValue>,
+        session: Option<HeaderValue>,
         version: ProtocolVersion,
     ) -> Result<Response, reqwest::Error> {
         let mut request = self
             .client
             .get(self.url.clone())
             .header(ACCEPT, "text/event-stream")
-            .header(PROTOCOL_VERSION, version.as_str())
-            .header(LAST_EVENT_ID, last);
-        if let Some(session) = self.session() {
+            .header(PROTOCOL_VERSION, version.as_str());
+        if let Some(last) = last {
+            request = request.header(LAST_EVENT_ID, last);
+        }
+        if let Some(session) = session {
             request = request.header(SESSION_ID, session);
         }
         request.send().await
@@ -191,49 +203,16 @@ impl HttpTransport {
 
     async fn refusal(&self, response: Response, had_session: bool) -> ClientError {
         let status = response.status();
-        let header = |name: HeaderName| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let retry_after =
-            header(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        let location = header(LOCATION);
+        let headers = response.headers().clone();
         // What can't be read of a refusal doesn't make it less of one.
         let body = read_bounded(response, MAX_REFUSAL_BYTES).await.unwrap_or_default();
-        let rpc = match Message::parse(&body) {
-            Ok(Message::Response(answer)) => answer.payload.err(),
-            _ => None,
-        };
         if status == StatusCode::NOT_FOUND
             && had_session
-            && rpc.as_ref().is_none_or(|error| !is_unknown(error))
+            && rpc_error(&body).is_none_or(|error| error.code() != METHOD_NOT_FOUND)
         {
             return ClientError::SessionExpired;
         }
-        let text = match &rpc {
-            Some(error) => shortened(error.message()),
-            None => shortened(&String::from_utf8_lossy(&body)),
-        };
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                ClientError::Unauthorized { message: or(text, "no valid key was given") }
-            }
-            StatusCode::FORBIDDEN => ClientError::Forbidden { message: or(text, "HTTP 403") },
-            StatusCode::TOO_MANY_REQUESTS => {
-                let exact = rpc.map(ClientError::from).and_then(|error| match error {
-                    ClientError::RateLimited { retry_after, .. } => retry_after,
-                    _ => None,
-                });
-                ClientError::RateLimited { message: or(text, "HTTP 429"), retry_after: exact.or(retry_after) }
-            }
-            _ => match (rpc, location) {
-                (Some(error), _) => error.into(),
-                (None, Some(location)) if status.is_redirection() => ClientError::HttpStatus {
-                    status: status.as_u16(),
-                    body: format!("moved to {}", shortened(&location)),
-                },
-                (None, _) => ClientError::HttpStatus { status: status.as_u16(), body: text },
-            },
-        }
+        status_error(status, &headers, &body)
     }
 
     /// Sends what nobody waits for, detached and bounded in time and number.
@@ -269,11 +248,58 @@ impl Drop for Cancel<'_> {
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, ClientError> {
+/// What a refusal with this status means.
+pub(super) fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let retry_after = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let rpc = rpc_error(body);
+    let text = match &rpc {
+        Some(error) => shortened(error.message()),
+        None => shortened(&String::from_utf8_lossy(body)),
+    };
+    match status {
+        StatusCode::UNAUTHORIZED => ClientError::Unauthorized { message: or(text, "no valid key was given") },
+        StatusCode::FORBIDDEN => ClientError::Forbidden { message: or(text, "HTTP 403") },
+        StatusCode::TOO_MANY_REQUESTS => {
+            let exact = rpc.map(ClientError::from).and_then(|error| match error {
+                ClientError::RateLimited { retry_after, .. } => retry_after,
+                _ => None,
+            });
+            ClientError::RateLimited { message: or(text, "HTTP 429"), retry_after: exact.or(retry_after) }
+        }
+        _ => match (rpc, header(LOCATION)) {
+            (Some(error), _) => error.into(),
+            (None, Some(location)) if status.is_redirection() => ClientError::HttpStatus {
+                status: status.as_u16(),
+                body: format!("moved to {}", shortened(location)),
+            },
+            (None, _) => ClientError::HttpStatus { status: status.as_u16(), body: text },
+        },
+    }
+}
+
+fn rpc_error(body: &[u8]) -> Option<ErrorObjectOwned> {
+    match Message::parse(body) {
+        Ok(Message::Response(answer)) => answer.payload.err(),
+        _ => None,
+    }
+}
+
+/// TLS needs a provider, which the program has to choose.
+pub(super) fn require_tls() -> Result<(), ClientError> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let reason = "no rustls crypto provider is installed in this process".to_owned();
+        return Err(ClientError::Setup { reason });
+    }
+    Ok(())
+}
+
+/// An address with one of these schemes.
+pub(super) fn parse_url(text: &str, schemes: &[&str]) -> Result<Url, ClientError> {
     let invalid = |reason: String| ClientError::InvalidUrl { url: text.to_owned(), reason };
     let url = Url::parse(text).map_err(|error| invalid(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid("it has to begin with http:// or https://".to_owned()));
+    if !schemes.contains(&url.scheme()) || !url.has_host() {
+        return Err(invalid(format!("it has to begin with {}://", schemes.join(":// or "))));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid("it may not have a user name or password in it".to_owned()));
@@ -281,27 +307,27 @@ fn parse_url(text: &str) -> Result<Url, ClientError> {
     Ok(url)
 }
 
-fn default_headers(options: &HttpOptions) -> Result<HeaderMap, ClientError> {
+/// The headers of every request.
+pub(super) fn default_headers(
+    given: &[(String, String)],
+    bearer: Option<&SecretString>,
+) -> Result<HeaderMap, ClientError> {
     let setup = |reason: String| ClientError::Setup { reason };
     let mut headers = HeaderMap::new();
-    for (name, value) in &options.headers {
+    for (name, value) in given {
         let header =
             HeaderName::try_from(name).map_err(|_| setup(format!("{name:?} can't be a header's name")))?;
         let value = HeaderValue::try_from(value)
             .map_err(|_| setup(format!("the value of {name} can't be a header")))?;
         headers.append(header, value);
     }
-    if let Some(bearer) = &options.bearer {
+    if let Some(bearer) = bearer {
         let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))
             .map_err(|_| setup("the API key has characters that no key has".to_owned()))?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
     Ok(headers)
-}
-
-fn is_unknown(error: &ErrorObjectOwned) -> bool {
-    error.code() == crate::error::METHOD_NOT_FOUND
 }
 
 fn or(text: String, default: &str) -> String {

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::error::{ClientError, shortened};
 use super::http::HttpTransport;
-use super::incoming;
+use super::incoming::{self, Reply};
 use super::options::OnProgress;
 use super::sse::SseParser;
-use crate::wire::{Era, Message, ParseError, ProtocolVersion, Request, RequestId};
+use crate::wire::{Era, Message, ParseError, ProtocolVersion, RequestId};
 
 /// How often in a row a broken legacy stream is taken up again without anything coming from it.
 const MAX_RESUMES: u32 = 5;
@@ -103,7 +103,8 @@ impl<'a> Answer<'a> {
         while *resumes < MAX_RESUMES {
             *resumes += 1;
             tokio::time::sleep(parser.retry().unwrap_or(RESUME_DELAY)).await;
-            match self.transport.take_up(last.clone(), self.version).await {
+            match self.transport.get_events(Some(last.clone()), self.transport.session(), self.version).await
+            {
                 Ok(response) if matches!(media_type(&response), MediaType::EventStream) => {
                     parser.reconnected();
                     return Ok(response);
@@ -132,16 +133,12 @@ impl<'a> Answer<'a> {
                 }
             },
             Ok(Message::Notification { method, params }) => {
-                if let Some(on_progress) = self.on_progress
-                    && let Some(update) = incoming::progress(&method, params.as_deref())
-                    && update.progress_token == RequestId::Number(self.id)
-                {
-                    on_progress(update);
-                }
+                self.notification(&method, params.as_deref());
                 None
             }
             Ok(Message::Request(request)) => {
-                self.answer_request(&request);
+                let reply = Reply::Http(self.transport.clone(), self.version);
+                self.transport.incoming.request(request, reply);
                 None
             }
             Err(ParseError::Invalid { id: Some(RequestId::Number(id)), reason }) if id == self.id => {
@@ -154,10 +151,14 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Modern servers send no requests, and clients no answers.
-    fn answer_request(&self, request: &Request) {
-        if self.version.era() == Era::Legacy {
-            self.transport.send_aside(incoming::answer(request), self.version);
+    fn notification(&mut self, method: &str, params: Option<&RawValue>) {
+        let Some(update) = incoming::progress(method, params) else {
+            return self.transport.incoming.notification(method, params);
+        };
+        if let Some(on_progress) = self.on_progress
+            && update.progress_token == RequestId::Number(self.id)
+        {
+            on_progress(update);
         }
     }
 

@@ -6,8 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use super::error::{ClientError, shortened};
+use super::input::capabilities;
 use super::options::PeerOptions;
-use super::transport::{Call, Transport};
+use super::transport::{Call, Caller, Transport};
 use crate::error::{HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_PROTOCOL_VERSION};
 use crate::wire::{
     DiscoverResult, Era, Implementation, InitializeParams, InitializeResult, ProtocolVersion,
@@ -28,38 +29,48 @@ pub struct ServerAbout {
 }
 
 /// Opens the server in the newest revision that both sides speak.
-pub(super) async fn open(transport: &Transport, options: &PeerOptions) -> Result<ServerAbout, ClientError> {
+pub(super) async fn open(
+    transport: &Transport,
+    options: &PeerOptions,
+    caller: &Caller,
+) -> Result<ServerAbout, ClientError> {
     if options.newest.era() == Era::Legacy {
-        return initialize(transport, options, options.newest).await;
+        return initialize(transport, options, caller, options.newest).await;
     }
-    let legacy = match discover(transport, options).await {
-        Ok(found) => match agreed(&found.supported_versions)? {
-            version if version.era() == Era::Modern => {
-                return Ok(ServerAbout {
-                    version,
-                    info: found.frame.server_info().unwrap_or_default(),
-                    capabilities: found.capabilities,
-                    instructions: found.instructions,
-                });
-            }
-            legacy => legacy,
+    let found = match discover(transport, options, caller, ProtocolVersion::LATEST).await {
+        Ok(found) => found,
+        Err(error) => match version_after(error, transport)? {
+            version if version.era() == Era::Modern => discover(transport, options, caller, version).await?,
+            legacy => return initialize(transport, options, caller, legacy).await,
         },
-        Err(error) => legacy_after(error, transport)?,
     };
-    initialize(transport, options, legacy).await
+    match agreed(&found.supported_versions)? {
+        version if version.era() == Era::Modern => Ok(ServerAbout {
+            version,
+            info: found.frame.server_info().unwrap_or_default(),
+            capabilities: found.capabilities,
+            instructions: found.instructions,
+        }),
+        legacy => initialize(transport, options, caller, legacy).await,
+    }
 }
 
-async fn discover(transport: &Transport, options: &PeerOptions) -> Result<DiscoverResult, ClientError> {
+async fn discover(
+    transport: &Transport,
+    options: &PeerOptions,
+    caller: &Caller,
+    version: ProtocolVersion,
+) -> Result<DiscoverResult, ClientError> {
     let mut call = Call::new("server/discover", Map::new());
     call.timeout = match transport {
         Transport::Stream(_) => options.probe_timeout.min(options.timeout),
         Transport::Http(_) => options.timeout,
     };
-    transport.typed(&call, ProtocolVersion::LATEST, &options.client_info).await
+    transport.typed(&call, version, caller).await
 }
 
-/// The revision for `initialize` when the probe's error is one of a legacy server; else the error itself.
-fn legacy_after(error: ClientError, transport: &Transport) -> Result<ProtocolVersion, ClientError> {
+/// The revision to go on with when the probe's error leaves a way; else the error itself.
+fn version_after(error: ClientError, transport: &Transport) -> Result<ProtocolVersion, ClientError> {
     let on_stream = matches!(transport, Transport::Stream(_));
     match error {
         ClientError::Rpc { code: UNSUPPORTED_PROTOCOL_VERSION, data, .. } => {
@@ -89,19 +100,25 @@ fn agreed(supported: &[String]) -> Result<ProtocolVersion, ClientError> {
 pub(super) async fn initialize(
     transport: &Transport,
     options: &PeerOptions,
+    caller: &Caller,
     version: ProtocolVersion,
 ) -> Result<ServerAbout, ClientError> {
-    transport.answer_requests();
+    let incoming = transport.incoming();
+    incoming.is_legacy();
     let params = InitializeParams {
         protocol_version: version.as_str().to_owned(),
-        capabilities: json!({}),
-        client_info: options.client_info.clone(),
+        capabilities: capabilities(&incoming.kinds, &[]),
+        client_info: caller.info.clone(),
     };
     let params = serde_json::to_value(params).unwrap_or_default();
     let mut call = Call::new("initialize", params.as_object().cloned().unwrap_or_default());
     call.timeout = options.timeout;
-    let found: InitializeResult = transport.typed(&call, version, &options.client_info).await?;
-    let version = agreed(&[shortened(&found.protocol_version)])?;
+    let found: InitializeResult = transport.typed(&call, version, caller).await?;
+    let version = match shortened(&found.protocol_version) {
+        // Older than what is offered, and good enough for all that it has.
+        old if old == ProtocolVersion::V2025_03_26.as_str() => ProtocolVersion::V2025_03_26,
+        other => agreed(&[other])?,
+    };
     if version.era() == Era::Modern {
         // A modern revision has no sessions; a server that says so contradicts itself.
         return Err(ClientError::protocol("initialize", "it opens a session in a revision without sessions"));

@@ -1,13 +1,15 @@
 //! How a [`Peer`](super::Peer) is set up, and how one call of it is made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::wire::{Implementation, ProgressUpdate, ProtocolVersion};
+use super::input::InputHandler;
+use crate::wire::{Implementation, LogLevel, ProgressUpdate, ProtocolVersion};
 
 /// What holds for all calls of a peer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PeerOptions {
     /// Who calls; servers log it.
     pub client_info: Implementation,
@@ -21,6 +23,11 @@ pub struct PeerOptions {
     /// The newest revision that is offered; a legacy one opens with `initialize` at once, for servers that
     /// take modern requests badly.
     pub newest: ProtocolVersion,
+    /// Answers what the server asks in the middle of a call; what it can answer is declared to the server.
+    pub on_input: Option<Arc<dyn InputHandler>>,
+    /// Declares the extension `io.modelcontextprotocol/tasks` (modern): the server may answer a tool's call with a
+    /// task. [`call_tool`](super::Peer::call_tool) follows it to its end.
+    pub tasks: bool,
 }
 
 impl Default for PeerOptions {
@@ -35,7 +42,23 @@ impl Default for PeerOptions {
             probe_timeout: Duration::from_secs(5),
             max_message_bytes: 64 * 1024 * 1024,
             newest: ProtocolVersion::LATEST,
+            on_input: None,
+            tasks: false,
         }
+    }
+}
+
+impl std::fmt::Debug for PeerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerOptions")
+            .field("client_info", &self.client_info)
+            .field("timeout", &self.timeout)
+            .field("probe_timeout", &self.probe_timeout)
+            .field("max_message_bytes", &self.max_message_bytes)
+            .field("newest", &self.newest)
+            .field("on_input", &self.on_input.as_ref().map(|handler| handler.kinds()))
+            .field("tasks", &self.tasks)
+            .finish()
     }
 }
 
@@ -63,6 +86,33 @@ impl Default for HttpOptions {
     }
 }
 
+/// What only websockets have.
+#[derive(Debug, Clone)]
+pub struct WsOptions {
+    /// Sent as `Authorization: Bearer` with the handshake.
+    pub bearer: Option<SecretString>,
+    /// Sent with the handshake: names and values.
+    pub headers: Vec<(String, String)>,
+    /// How long the connection and the handshake may take.
+    pub connect_timeout: Duration,
+    /// How often the server is asked for a sign of life. After twice that without any the connection has ended.
+    pub ping_interval: Duration,
+    /// What holds for all transports.
+    pub peer: PeerOptions,
+}
+
+impl Default for WsOptions {
+    fn default() -> Self {
+        WsOptions {
+            bearer: None,
+            headers: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(30),
+            peer: PeerOptions::default(),
+        }
+    }
+}
+
 /// What becomes of the standard error of a started server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ServerLog {
@@ -83,6 +133,9 @@ pub struct CallOptions {
     pub on_progress: Option<OnProgress>,
     /// Instead of [`PeerOptions::timeout`].
     pub timeout: Option<Duration>,
+    /// The lowest level of log message that is wanted of this call, instead of that of
+    /// [`Peer::set_log_level`](super::Peer::set_log_level). Modern only.
+    pub log_level: Option<LogLevel>,
 }
 
 impl std::fmt::Debug for CallOptions {
@@ -90,6 +143,7 @@ impl std::fmt::Debug for CallOptions {
         f.debug_struct("CallOptions")
             .field("on_progress", &self.on_progress.is_some())
             .field("timeout", &self.timeout)
+            .field("log_level", &self.log_level)
             .finish()
     }
 }
@@ -104,6 +158,12 @@ impl CallOptions {
     /// Gives the call this much time.
     pub fn within(mut self, timeout: Duration) -> CallOptions {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Wants the call's log messages from this level on.
+    pub fn log_level(mut self, level: LogLevel) -> CallOptions {
+        self.log_level = Some(level);
         self
     }
 }

@@ -1,41 +1,61 @@
-//! A server behind a byte stream, one message a line: its process's standard streams, a socket, a pipe.
+//! A server at the other end of a stream of messages: lines of a process, frames of a websocket.
 //!
-//! One task reads and hands answers to the calls that wait for them, one writes. Nothing that comes in can
-//! stop the reader but the end of the stream and a line over the limit.
+//! One task reads and hands answers to the calls that wait for them, one writes; how messages are told apart is theirs.
+//! Nothing that comes in can stop the reader but the end of the stream and a message over the limit.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::child::{ChildGuard, ChildWatch};
 use super::error::ClientError;
-use super::incoming;
+use super::incoming::{self, Incoming, Reply};
 use super::options::OnProgress;
 use crate::wire::{Message, ParseError, ProgressUpdate, RequestId, notification};
 
-/// Lines that wait to be written.
+/// Messages that wait to be written.
 const OUTGOING: usize = 32;
 /// Progress that a call has not looked at yet; more is left out.
 const PROGRESS: usize = 64;
+/// How long a server may take to end a connection that this side has closed.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The client's end of the stream.
 #[derive(Debug)]
 pub(super) struct StreamTransport {
     shared: Arc<Shared>,
     outgoing: mpsc::Sender<String>,
-    child: Option<(ChildWatch, ChildGuard)>,
+    ending: Ending,
+}
+
+/// What the end of a connection waits for.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Nothing: the input is closed.
+    Silent,
+    /// The other side's own farewell.
+    Farewell,
+    /// The end of a started server.
+    Child(ChildWatch, Mutex<Option<ChildGuard>>),
+}
+
+/// What the two tasks of a stream work with.
+pub(super) struct Ends {
+    pub(super) reading: Reading,
+    pub(super) outgoing: mpsc::Receiver<String>,
 }
 
 #[derive(Debug)]
 struct Shared {
     calls: Mutex<Calls>,
-    /// Requests of the server are answered: only legacy revisions have them.
-    answers: AtomicBool,
+    incoming: Arc<Incoming>,
+    /// Cancelled when nothing more is read.
+    read: CancellationToken,
     limit: usize,
 }
 
@@ -59,33 +79,27 @@ enum Refused {
 }
 
 impl StreamTransport {
-    /// Starts the tasks; they end with the stream, or soon after this value is dropped.
-    pub(super) fn start(
-        reader: impl AsyncRead + Unpin + Send + 'static,
-        writer: impl AsyncWrite + Unpin + Send + 'static,
-        limit: usize,
-        child: Option<(ChildWatch, ChildGuard)>,
-    ) -> StreamTransport {
+    /// The client's end, and what the tasks need that read and write. They have to end with the stream, or soon after
+    /// `incoming` is closed.
+    pub(super) fn new(incoming: Arc<Incoming>, limit: usize, ending: Ending) -> (StreamTransport, Ends) {
         let shared = Arc::new(Shared {
             calls: Mutex::new(Calls::Open(HashMap::new())),
-            answers: AtomicBool::new(false),
+            incoming,
+            read: CancellationToken::new(),
             limit,
         });
         let (outgoing, lines) = mpsc::channel(OUTGOING);
-        tokio::spawn(write_lines(writer, lines));
-        // The reader must not keep the writer alive: dropping the transport closes the server's input.
-        let reading = Reading {
-            shared: Arc::clone(&shared),
-            outgoing: outgoing.downgrade(),
-            child: child.as_ref().map(|(watch, _)| watch.clone()),
+        let child = match &ending {
+            Ending::Child(watch, _) => Some(watch.clone()),
+            Ending::Silent | Ending::Farewell => None,
         };
-        tokio::spawn(reading.run(BufReader::new(reader)));
-        StreamTransport { shared, outgoing, child }
+        // The reader must not keep the writer alive: dropping the transport closes the server's input.
+        let reading = Reading { shared: Arc::clone(&shared), outgoing: outgoing.downgrade(), child };
+        (StreamTransport { shared, outgoing, ending }, Ends { reading, outgoing: lines })
     }
 
-    /// From now on requests of the server get an answer.
-    pub(super) fn answer_requests(&self) {
-        self.shared.answers.store(true, Ordering::Relaxed);
+    pub(super) fn incoming(&self) -> &Incoming {
+        &self.shared.incoming
     }
 
     /// Sends a request and waits for its answer. Dropping the future sends `notifications/cancelled`.
@@ -131,13 +145,18 @@ impl StreamTransport {
         self.outgoing.send(body).await.map_err(|_| self.shared.closed_error())
     }
 
-    /// Closes the server's input, and waits until a started server has ended.
-    pub(super) async fn close(self) {
-        let StreamTransport { outgoing, child, .. } = self;
-        drop(outgoing);
-        if let Some((watch, guard)) = child {
-            drop(guard);
-            watch.ended().await;
+    /// Closes the server's input, and waits until a started server has ended, or a distant one has said farewell.
+    pub(super) async fn close(&self) {
+        self.shared.incoming.closing.cancel();
+        match &self.ending {
+            Ending::Silent => {}
+            Ending::Farewell => {
+                let _ = tokio::time::timeout(FAREWELL, self.shared.read.cancelled()).await;
+            }
+            Ending::Child(watch, guard) => {
+                drop(guard.lock().unwrap_or_else(PoisonError::into_inner).take());
+                watch.ended().await;
+            }
         }
     }
 }
@@ -202,8 +221,9 @@ impl Shared {
 
     /// Ends every call that waits.
     fn close(&self, reason: &str) {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        *calls = Calls::Closed(reason.into());
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner) = Calls::Closed(reason.into());
+        self.incoming.ended(reason);
+        self.read.cancel();
     }
 
     fn closed_error(&self) -> ClientError {
@@ -215,26 +235,26 @@ impl Shared {
     }
 }
 
-struct Reading {
+/// The reader's side of a stream.
+pub(super) struct Reading {
     shared: Arc<Shared>,
     outgoing: mpsc::WeakSender<String>,
     child: Option<ChildWatch>,
 }
 
 impl Reading {
-    async fn run(self, mut reader: impl AsyncBufRead + Unpin) {
-        let mut line = Vec::new();
-        let reason = loop {
-            line.clear();
-            match read_line(&mut reader, &mut line, self.shared.limit).await {
-                Ok(LineRead::Line) => self.message(&line),
-                Ok(LineRead::End) => break "it closed the stream".to_owned(),
-                Ok(LineRead::TooLong) => {
-                    break ClientError::TooLarge { limit: self.shared.limit }.to_string();
-                }
-                Err(error) => break error.to_string(),
-            }
-        };
+    /// The most bytes that one message may have.
+    pub(super) fn limit(&self) -> usize {
+        self.shared.limit
+    }
+
+    /// Cancelled when this side closes the connection.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.shared.incoming.closing.clone()
+    }
+
+    /// Nothing more comes.
+    pub(super) async fn end(self, reason: String) {
         let reason = match &self.child {
             Some(child) => child.last_words(reason).await,
             None => reason,
@@ -242,11 +262,9 @@ impl Reading {
         self.shared.close(&reason);
     }
 
-    fn message(&self, line: &[u8]) {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return;
-        }
-        match Message::parse(line) {
+    /// Takes one message, whatever it is.
+    pub(super) fn message(&self, text: &[u8]) {
+        match Message::parse(text) {
             Ok(Message::Response(response)) => match response.id {
                 Some(RequestId::Number(id)) => {
                     self.answer(id, response.payload.map_err(Refused::Error));
@@ -254,28 +272,29 @@ impl Reading {
                 id => tracing::warn!(rpc.id = ?id, "the server sent an answer to no call of this client"),
             },
             Ok(Message::Notification { method, params }) => {
-                if let Some(update) = incoming::progress(&method, params.as_deref())
-                    && let RequestId::Number(id) = update.progress_token
-                    && let Some(progress) = self.shared.progress_of(id)
-                {
-                    // Whoever doesn't keep up misses some.
-                    let _ = progress.try_send(update);
+                match incoming::progress(&method, params.as_deref()) {
+                    Some(update) => self.progress(update),
+                    None => self.shared.incoming.notification(&method, params.as_deref()),
                 }
             }
             Ok(Message::Request(request)) => {
-                if self.shared.answers.load(Ordering::Relaxed)
-                    && let Some(outgoing) = self.outgoing.upgrade()
-                    && outgoing.try_send(incoming::answer(&request)).is_err()
-                {
-                    tracing::warn!(rpc.method = %request.method, "a request of the server is left unanswered");
-                }
+                self.shared.incoming.request(request, Reply::Stream(self.outgoing.clone()));
             }
             Err(ParseError::Invalid { id: Some(RequestId::Number(id)), reason }) => {
                 self.answer(id, Err(Refused::Unreadable(reason)));
             }
             Err(error) => {
-                tracing::warn!(%error, line.bytes = line.len(), "the server sent a line that is no message");
+                tracing::warn!(%error, bytes = text.len(), "the server sent what is no message");
             }
+        }
+    }
+
+    fn progress(&self, update: ProgressUpdate) {
+        if let RequestId::Number(id) = update.progress_token
+            && let Some(progress) = self.shared.progress_of(id)
+        {
+            // Whoever doesn't keep up misses some.
+            let _ = progress.try_send(update);
         }
     }
 
@@ -287,52 +306,4 @@ impl Reading {
             tracing::debug!(rpc.id = id, "the server answered a call that nobody waits for");
         }
     }
-}
-
-enum LineRead {
-    Line,
-    TooLong,
-    End,
-}
-
-/// Like `read_until`, but never holds more than `limit` bytes.
-async fn read_line(
-    reader: &mut (impl AsyncBufRead + Unpin),
-    line: &mut Vec<u8>,
-    limit: usize,
-) -> std::io::Result<LineRead> {
-    loop {
-        let available = reader.fill_buf().await?;
-        if available.is_empty() {
-            // A last line without its end is a message cut short.
-            return Ok(LineRead::End);
-        }
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let part = &available[..end.unwrap_or(available.len())];
-        if line.len() + part.len() > limit {
-            return Ok(LineRead::TooLong);
-        }
-        line.extend_from_slice(part);
-        let used = end.map_or(available.len(), |end| end + 1);
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(LineRead::Line);
-        }
-    }
-}
-
-async fn write_lines(mut writer: impl AsyncWrite + Unpin, mut lines: mpsc::Receiver<String>) {
-    while let Some(mut line) = lines.recv().await {
-        line.push('\n');
-        let written = async {
-            writer.write_all(line.as_bytes()).await?;
-            writer.flush().await
-        };
-        if let Err(error) = written.await {
-            // The reader sees the end of the stream and tells the calls; here nobody waits.
-            tracing::debug!(%error, "the server's input is closed");
-            return;
-        }
-    }
-    let _ = writer.shutdown().await;
 }

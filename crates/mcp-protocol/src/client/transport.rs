@@ -1,6 +1,7 @@
-//! One call over either transport: its parameters, its `_meta`, its time.
+//! One call over any transport: its parameters, its `_meta`, its time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -12,15 +13,28 @@ use serde_json::{Map, Value};
 use super::error::ClientError;
 use super::headers::{METHOD, NAME, encode};
 use super::http::{HttpTransport, Outgoing};
+use super::incoming::Incoming;
 use super::options::OnProgress;
 use super::stream::StreamTransport;
-use crate::wire::{Era, Implementation, ProtocolVersion, RequestId, RequestMeta, notification, request};
+use crate::wire::{
+    Era, Implementation, LogLevel, ProtocolVersion, RequestId, RequestMeta, notification, request,
+};
 
 /// Where the messages go.
 #[derive(Debug)]
 pub(super) enum Transport {
     Http(HttpTransport),
     Stream(StreamTransport),
+}
+
+/// Who calls, as requests say it.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) info: Implementation,
+    /// An object.
+    pub(super) capabilities: Value,
+    /// The lowest level of log message that is wanted, once that was said.
+    log_level: Mutex<Option<LogLevel>>,
 }
 
 /// A call before it is a message.
@@ -30,12 +44,40 @@ pub(super) struct Call<'a> {
     /// Headers of a modern HTTP request beside the standard ones.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) timeout: Duration,
+    /// Of a modern call, instead of the caller's.
+    pub(super) log_level: Option<LogLevel>,
 }
 
 impl<'a> Call<'a> {
     /// A call with no more than method and parameters.
     pub(super) fn new(method: &'a str, params: Map<String, Value>) -> Call<'a> {
-        Call { method, params, headers: Vec::new(), timeout: Duration::from_mins(1) }
+        Call { method, params, headers: Vec::new(), timeout: Duration::from_mins(1), log_level: None }
+    }
+}
+
+impl Caller {
+    pub(super) fn new(info: Implementation, capabilities: Value) -> Caller {
+        Caller { info, capabilities, log_level: Mutex::default() }
+    }
+
+    pub(super) fn log_level(&self) -> Option<LogLevel> {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_log_level(&self, level: LogLevel) {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
+    }
+
+    fn meta(&self, call: &Call<'_>, version: ProtocolVersion, token: Option<RequestId>) -> RequestMeta {
+        let modern = version.era() == Era::Modern;
+        let log_level = call.log_level.or_else(|| self.log_level()).filter(|_| modern);
+        RequestMeta {
+            protocol_version: modern.then(|| version.as_str().to_owned()),
+            client_info: modern.then(|| self.info.clone()),
+            client_capabilities: modern.then(|| self.capabilities.clone()),
+            log_level: log_level.map(|level| level.as_str().to_owned()),
+            progress_token: token,
+        }
     }
 }
 
@@ -45,13 +87,23 @@ impl Transport {
         &self,
         call: &Call<'_>,
         version: ProtocolVersion,
-        client_info: &Implementation,
+        caller: &Caller,
         on_progress: &mut Option<OnProgress>,
     ) -> Result<Box<RawValue>, ClientError> {
-        let id = next_id();
+        self.call_as(next_id(), call, version, caller, on_progress).await
+    }
+
+    /// The same under an id that the caller has drawn.
+    pub(super) async fn call_as(
+        &self,
+        id: i64,
+        call: &Call<'_>,
+        version: ProtocolVersion,
+        caller: &Caller,
+        on_progress: &mut Option<OnProgress>,
+    ) -> Result<Box<RawValue>, ClientError> {
         let token = on_progress.as_ref().map(|_| RequestId::Number(id));
-        let meta = meta(version, client_info, token);
-        let body = body(id, call, &meta)?;
+        let body = body(id, call, &caller.meta(call, version, token))?;
         let answer = async {
             match self {
                 Transport::Http(http) => {
@@ -64,9 +116,7 @@ impl Transport {
                 Transport::Stream(stream) => stream.call(id, call.method, body, on_progress).await,
             }
         };
-        tokio::time::timeout(call.timeout, answer)
-            .await
-            .map_err(|_| ClientError::Timeout { method: call.method.to_owned(), after: call.timeout })?
+        in_time(call.method, call.timeout, self.incoming(), answer).await
     }
 
     /// The result as the type that the method has.
@@ -74,9 +124,9 @@ impl Transport {
         &self,
         call: &Call<'_>,
         version: ProtocolVersion,
-        client_info: &Implementation,
+        caller: &Caller,
     ) -> Result<T, ClientError> {
-        let result = self.call(call, version, client_info, &mut None).await?;
+        let result = self.call(call, version, caller, &mut None).await?;
         typed(call.method, &result)
     }
 
@@ -95,10 +145,45 @@ impl Transport {
         }
     }
 
-    /// The server is legacy: its requests get an answer.
-    pub(super) fn answer_requests(&self) {
-        if let Transport::Stream(stream) = self {
-            stream.answer_requests();
+    /// Where all goes that is no answer.
+    pub(super) fn incoming(&self) -> &Incoming {
+        match self {
+            Transport::Http(http) => &http.incoming,
+            Transport::Stream(stream) => stream.incoming(),
+        }
+    }
+
+    /// The legacy session over HTTP.
+    pub(super) fn session(&self) -> Option<HeaderValue> {
+        match self {
+            Transport::Http(http) => http.session(),
+            Transport::Stream(_) => None,
+        }
+    }
+
+    /// Ends the session, and waits for the end of a started server.
+    pub(super) async fn close(&self, version: ProtocolVersion) {
+        match self {
+            Transport::Http(http) => http.close(version).await,
+            Transport::Stream(stream) => stream.close().await,
+        }
+    }
+}
+
+/// Waits for an answer as long as it may take. While somebody is busy with a question of the server the answer isn't
+/// late.
+pub(super) async fn in_time<T>(
+    method: &str,
+    timeout: Duration,
+    incoming: &Incoming,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        match tokio::time::timeout(timeout, &mut answer).await {
+            Ok(answer) => return answer,
+            Err(_) if incoming.is_answering() => {}
+            Err(_) => return Err(ClientError::Timeout { method: method.to_owned(), after: timeout }),
         }
     }
 }
@@ -108,21 +193,18 @@ pub(super) fn typed<T: DeserializeOwned>(method: &str, result: &RawValue) -> Res
     serde_json::from_str(result.get()).map_err(|error| ClientError::protocol(method, error.to_string()))
 }
 
-/// Ids are unique in this process, so that one that turns up late is never taken for another's.
-fn next_id() -> i64 {
-    static NEXT: AtomicI64 = AtomicI64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+/// The parameters of a method, whose type is an object.
+pub(super) fn object<P: Serialize>(params: &P) -> Map<String, Value> {
+    match serde_json::to_value(params) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
 }
 
-fn meta(version: ProtocolVersion, client_info: &Implementation, token: Option<RequestId>) -> RequestMeta {
-    let modern = version.era() == Era::Modern;
-    RequestMeta {
-        protocol_version: modern.then(|| version.as_str().to_owned()),
-        client_info: modern.then(|| client_info.clone()),
-        client_capabilities: modern.then(|| Value::Object(Map::new())),
-        log_level: None,
-        progress_token: token,
-    }
+/// Ids are unique in this process, so that one that turns up late is never taken for another's.
+pub(super) fn next_id() -> i64 {
+    static NEXT: AtomicI64 = AtomicI64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 #[derive(Serialize)]
@@ -140,11 +222,13 @@ fn body(id: i64, call: &Call<'_>, meta: &RequestMeta) -> Result<String, ClientEr
         .map_err(|error| ClientError::protocol(call.method, error.to_string()))
 }
 
+/// 2026-07-28, basic/transports/streamable-http; for tasks the extension's "Routing Headers".
 fn standard_headers(call: &Call<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(METHOD, encode(call.method))];
     let name = match call.method {
         "tools/call" | "prompts/get" => call.params.get("name"),
         "resources/read" => call.params.get("uri"),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => call.params.get("taskId"),
         _ => None,
     };
     if let Some(name) = name.and_then(Value::as_str) {

@@ -14,9 +14,12 @@ pub enum Era {
     Modern,
 }
 
-/// A revision that is served.
+/// A revision that is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ProtocolVersion {
+    /// Legacy. Not served: a client takes it from an old server, without the batches that it has.
+    #[serde(rename = "2025-03-26")]
+    V2025_03_26,
     /// Legacy; structured content, no batches.
     #[serde(rename = "2025-06-18")]
     V2025_06_18,
@@ -44,6 +47,7 @@ impl ProtocolVersion {
     /// As it stands on the wire: a date.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
             Self::V2026_07_28 => "2026-07-28",
@@ -53,7 +57,7 @@ impl ProtocolVersion {
     /// The era of the revision.
     pub fn era(self) -> Era {
         match self {
-            Self::V2025_06_18 | Self::V2025_11_25 => Era::Legacy,
+            Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => Era::Legacy,
             Self::V2026_07_28 => Era::Modern,
         }
     }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -48,7 +49,12 @@ pub(super) struct Answer {
     chunks: Vec<Vec<u8>>,
     /// Keeps the connection open until the client closes it.
     hold: Hold,
+    /// More of the body, as it comes.
+    feed: Option<mpsc::Receiver<String>>,
 }
+
+/// Says more on an open event stream; dropped, the connection ends.
+pub(super) type Feed = mpsc::Sender<String>;
 
 #[derive(PartialEq)]
 enum Hold {
@@ -62,7 +68,7 @@ impl Answer {
         let length = body.len();
         let head =
             format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
-        Answer { head, chunks: vec![body.as_bytes().to_vec()], hold: Hold::No }
+        Answer { head, chunks: vec![body.as_bytes().to_vec()], hold: Hold::No, feed: None }
     }
 
     pub(super) fn json(status: u16, body: &str) -> Answer {
@@ -77,7 +83,15 @@ impl Answer {
     pub(super) fn events(text: &str, at: usize) -> Answer {
         let head =
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".to_owned();
-        Answer { head, chunks: text.as_bytes().chunks(at).map(<[u8]>::to_vec).collect(), hold: Hold::No }
+        let chunks = text.as_bytes().chunks(at).map(<[u8]>::to_vec).collect();
+        Answer { head, chunks, hold: Hold::No, feed: None }
+    }
+
+    /// An event stream that begins with these bytes and goes on with what is fed.
+    pub(super) fn live(text: &str) -> (Answer, Feed) {
+        let (feed, more) = mpsc::channel(64);
+        let answer = Answer { feed: Some(more), ..Answer::events(text, 1_000) };
+        (answer, feed)
     }
 
     /// The connection stays open after the last byte.
@@ -151,7 +165,7 @@ impl Fake {
 async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Seen) -> Answer>, state: Arc<State>) {
     stream.set_nodelay(true).unwrap();
     let Some(seen) = read_request(&mut stream).await else { return };
-    let answer = script(&seen);
+    let mut answer = script(&seen);
     state.seen.lock().unwrap().push(seen);
     state.changed.send_modify(|count| *count += 1);
     if stream.write_all(answer.head.as_bytes()).await.is_err() {
@@ -163,9 +177,24 @@ async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Seen) -> Answer>, sta
         }
         tokio::task::yield_now().await;
     }
-    if answer.hold == Hold::UntilClosed {
-        let mut rest = [0; 16];
-        while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+    let mut rest = [0; 16];
+    let closed = match answer.feed.as_mut() {
+        Some(more) => loop {
+            tokio::select! {
+                text = more.recv() => match text {
+                    Some(text) => drop(stream.write_all(text.as_bytes()).await),
+                    None => break false,
+                },
+                _ = stream.read(&mut rest) => break true,
+            }
+        },
+        None if answer.hold == Hold::UntilClosed => {
+            while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+            true
+        }
+        None => false,
+    };
+    if closed {
         *state.closed_by_client.lock().unwrap() += 1;
         state.changed.send_modify(|count| *count += 1);
     }
@@ -208,7 +237,10 @@ pub(super) fn discovered(versions: &[&str]) -> Value {
 
 /// The result of `initialize`.
 pub(super) fn initialized(version: &str) -> Value {
-    json!({"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "fake", "version": "1"}})
+    let capabilities = json!({
+        "tools": {"listChanged": true}, "prompts": {}, "resources": {"subscribe": true}, "logging": {}
+    });
+    json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": {"name": "fake", "version": "1"}})
 }
 
 /// A tool's result with one text.
@@ -223,4 +255,62 @@ pub(super) fn event(data: &str) -> String {
         let _ = writeln!(text, "data: {line}");
     }
     text + "\n"
+}
+
+/// Waits for what has to come soon.
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(10), future).await.expect("it comes soon")
+}
+
+/// A notification.
+pub(super) fn told(method: &str, params: &Value) -> String {
+    json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()
+}
+
+/// A request of the server.
+pub(super) fn asked(id: &str, method: &str, params: &Value) -> String {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
+}
+
+/// The `_meta` of what belongs to a subscription.
+pub(super) fn tagged(id: &Value, mut params: Value) -> Value {
+    params["_meta"] = json!({"io.modelcontextprotocol/subscriptionId": id});
+    params
+}
+
+/// That a modern server agrees to a subscription with this filter.
+pub(super) fn agreed(id: &Value, filter: &Value) -> String {
+    told("notifications/subscriptions/acknowledged", &tagged(id, json!({"notifications": filter})))
+}
+
+impl Fake {
+    /// A modern server; `script` answers all but `server/discover`.
+    pub(super) async fn modern(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Fake {
+        Fake::start(move |seen| match seen.method() {
+            "server/discover" => Answer::json(200, &seen.result(&discovered(&["2026-07-28"]))),
+            _ => script(seen),
+        })
+        .await
+    }
+
+    /// A legacy server with sessions `s0`, `s1`, …; `script` answers what comes after the opening.
+    pub(super) async fn legacy(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Fake {
+        let sessions = AtomicU32::new(0);
+        Fake::start(move |seen| match seen.method() {
+            "server/discover" => Answer::new(400, "", ""),
+            "initialize" => {
+                let session = sessions.fetch_add(1, Ordering::Relaxed);
+                let headers = format!("content-type: application/json\r\nmcp-session-id: s{session}\r\n");
+                Answer::new(200, &headers, &seen.result(&initialized("2025-11-25")))
+            }
+            "notifications/initialized" => Answer::accepted(),
+            _ => script(seen),
+        })
+        .await
+    }
+
+    /// How many requests there were that `wanted` says yes to.
+    pub(super) fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
+        self.seen().iter().filter(|seen| wanted(seen)).count()
+    }
 }

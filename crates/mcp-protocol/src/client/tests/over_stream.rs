@@ -11,23 +11,23 @@ use crate::client::{CallOptions, ClientError, Peer, PeerOptions, ServerLog};
 use crate::wire::ProtocolVersion;
 
 /// The server's end of a pipe.
-struct Far {
+pub(super) struct Far {
     reader: BufReader<ReadHalf<DuplexStream>>,
     writer: WriteHalf<DuplexStream>,
 }
 
 impl Far {
-    async fn next(&mut self) -> Value {
+    pub(super) async fn next(&mut self) -> Value {
         let mut line = String::new();
         self.reader.read_line(&mut line).await.unwrap();
         serde_json::from_str(&line).unwrap_or(Value::Null)
     }
 
-    async fn say(&mut self, line: &str) {
+    pub(super) async fn say(&mut self, line: &str) {
         self.writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
-    async fn answer(&mut self, request: &Value, result: &Value) {
+    pub(super) async fn answer(&mut self, request: &Value, result: &Value) {
         self.say(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string()).await;
     }
 
@@ -43,21 +43,29 @@ fn options() -> PeerOptions {
 
 /// A peer and its server's end, opened by `opening`.
 async fn open<F: Future<Output = Far>>(opening: impl FnOnce(Far) -> F) -> (Result<Peer, ClientError>, Far) {
+    open_with(options(), opening).await
+}
+
+/// The same with other options.
+pub(super) async fn open_with<F: Future<Output = Far>>(
+    options: PeerOptions,
+    opening: impl FnOnce(Far) -> F,
+) -> (Result<Peer, ClientError>, Far) {
     let (near, far) = tokio::io::duplex(4096);
     let (reader, writer) = tokio::io::split(near);
     let (far_reader, far_writer) = tokio::io::split(far);
     let far = Far { reader: BufReader::new(far_reader), writer: far_writer };
-    tokio::join!(Peer::connect_stdio(reader, writer, options()), opening(far))
+    tokio::join!(Peer::connect_stdio(reader, writer, options), opening(far))
 }
 
-async fn modern(mut far: Far) -> Far {
+pub(super) async fn modern(mut far: Far) -> Far {
     let request = far.next().await;
     assert_eq!(request["method"], "server/discover");
     far.answer(&request, &discovered(&["2026-07-28"])).await;
     far
 }
 
-async fn legacy(mut far: Far) -> Far {
+pub(super) async fn legacy(mut far: Far) -> Far {
     let probe = far.next().await;
     far.refuse(&probe, -32602).await;
     let request = far.next().await;
