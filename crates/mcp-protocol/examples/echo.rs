@@ -1,7 +1,6 @@
 //! A server with one tool: over stdio, or with `--http` on http://127.0.0.1:9100/mcp (`--http ADDRESS` elsewhere).
 #![expect(clippy::print_stdout, reason = "whoever starts it reads the address")]
 
-use axum::serve::ListenerExt as _;
 use mcp_protocol::{CallContext, Server, ServerInfo, Tool, ToolDefinition, ToolError, ToolReply, http};
 
 struct Echo;
@@ -40,8 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let address = words.next().unwrap_or_else(|| "127.0.0.1:9100".to_owned());
         let listener = tokio::net::TcpListener::bind(address).await?;
         println!("http://{}/mcp", listener.local_addr()?);
-        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-        axum::serve(listener, http::router(server, http::HttpConfig::default())).await?;
+        let router = http::router(server, http::HttpConfig::default());
+        http::serve(listener, router, std::future::pending()).await?;
     } else {
         server.serve_stdio(tokio::io::stdin(), tokio::io::stdout()).await?;
     }

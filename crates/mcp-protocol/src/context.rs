@@ -40,7 +40,8 @@ pub struct RequestInfo {
     pub progress_token: Option<ProgressToken>,
     /// The lowest level of log message that the caller wants; `None` is none at all.
     pub log_level: Option<LogLevel>,
-    /// `params.name` (the tool of `tools/call`), else `params.uri`.
+    /// What the method is about: `params.uri` of `resources/…`, `params.taskId` of `tasks/…`, else `params.name`
+    /// (the tool of `tools/call`).
     pub target: Option<String>,
 }
 

@@ -9,8 +9,10 @@ use tokio::sync::Notify;
 /// One thing for the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Parcel {
-    /// The text of a notification or of a request to the client.
-    Message(String),
+    /// The text of a notification that the next one may stand for.
+    Note(String),
+    /// The text of a notification or of a request to the client that has to arrive.
+    Kept(String),
     /// Let the client come back for the rest after this time (2025-11-25, transports: a stream that is polled).
     Close(Duration),
 }
@@ -35,7 +37,7 @@ impl Outbox {
     const CAPACITY: usize = 16;
 
     pub(crate) fn push_progress(&self, text: String) {
-        self.push(Kind::Progress, Parcel::Message(text), |queue| {
+        self.push(Kind::Progress, Parcel::Note(text), |queue| {
             let last = queue.iter().rposition(|(kind, _)| *kind == Kind::Progress);
             if let Some(last) = last {
                 queue.remove(last);
@@ -45,12 +47,12 @@ impl Outbox {
     }
 
     pub(crate) fn push_log(&self, text: String) {
-        self.push(Kind::Log, Parcel::Message(text), |_| false);
+        self.push(Kind::Log, Parcel::Note(text), |_| false);
     }
 
     /// For what must not be dropped: few of them at once, or [`Outbox::drained`] before the next.
     pub(crate) fn push_kept(&self, text: String) {
-        self.push(Kind::Kept, Parcel::Message(text), |_| true);
+        self.push(Kind::Kept, Parcel::Kept(text), |_| true);
     }
 
     pub(crate) fn push_close(&self, retry: Duration) {

@@ -1,13 +1,11 @@
 //! The two ways to serve: over HTTP, and over standard input and output.
 
-use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use auth::{ClientEntry, KeyStore, Principal};
-use axum::serve::ListenerExt as _;
 use mcp_protocol::jsonrpsee::core::middleware::RpcServiceBuilder;
 use mcp_protocol::{GuardLayer, Limits, Server, ServerInfo};
 use tokio::net::TcpListener;
@@ -34,17 +32,15 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
     let app = Arc::clone(&running.app);
     app.listens_on(format!("http://{address}"));
     take_over_keys(&app, keys);
-    let router = http::router(&app, server(&app)?);
+    let server = server(&app)?;
+    let router = http::router(&app, server.clone());
     tracing::info!("listening on http://{address}/mcp");
-    let listener = listener.tap_io(|stream| {
-        // Without it a small answer waits for the client's acknowledgement of the one before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY can't be set");
-        }
-    });
-    let serving =
-        axum::serve(listener, router).with_graceful_shutdown(app.stopping.clone().cancelled_owned());
-    let mut serving = tokio::spawn(serving.into_future());
+    let stopping = app.stopping.clone();
+    let until = async move {
+        stopping.cancelled().await;
+        server.close_streams();
+    };
+    let mut serving = tokio::spawn(mcp_protocol::http::serve(listener, router, until));
     let ended = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name} received, stopping");

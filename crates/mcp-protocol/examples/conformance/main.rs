@@ -12,7 +12,6 @@ mod tasks;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use mcp_protocol::wire::CacheScope;
 use mcp_protocol::{CacheHints, MemoryTasks, Notifier, Server, ServerInfo, TaskLimits, http};
 
@@ -40,9 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let port: u16 = std::env::args().nth(1).as_deref().unwrap_or("9101").parse()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
     let config =
         http::HttpConfig { allowed_hosts: http::AllowedHosts::Loopback, ..http::HttpConfig::default() };
-    axum::serve(listener, http::router(server, config)).await?;
+    http::serve(listener, http::router(server, config), std::future::pending()).await?;
     Ok(())
 }

@@ -173,7 +173,7 @@ impl Connection {
 
     /// The revision a request is in: its own `_meta`, or else what `initialize` has settled.
     async fn info(&mut self, request: &Request) -> Result<RequestInfo, ErrorObjectOwned> {
-        let head = Head::read(request.params.as_deref())?;
+        let head = Head::read(request)?;
         if head.is_modern() {
             return head.into_modern(request);
         }

@@ -13,6 +13,7 @@ use crate::wire::Request;
 
 pub(super) const PROTOCOL_VERSION: &str = "MCP-Protocol-Version";
 pub(super) const SESSION_ID: &str = "Mcp-Session-Id";
+pub(super) const LAST_EVENT_ID: &str = "Last-Event-ID";
 const METHOD: &str = "Mcp-Method";
 const NAME: &str = "Mcp-Name";
 
@@ -92,7 +93,9 @@ pub(super) fn check_standard(
     if method != request.method {
         return Err(differs(METHOD, method, &request.method));
     }
-    if !matches!(request.method.as_str(), "tools/call" | "prompts/get" | "resources/read") {
+    // The tasks extension adds its own (tasks, streamable HTTP: routing headers).
+    let named = ["tools/call", "prompts/get", "resources/read", "tasks/get", "tasks/update", "tasks/cancel"];
+    if !named.contains(&request.method.as_str()) {
         return Ok(());
     }
     match (single(headers, NAME)?, target) {

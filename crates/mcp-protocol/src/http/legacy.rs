@@ -1,71 +1,34 @@
-//! Requests of the legacy era: sessions, and calls that a disconnect doesn't cancel.
+//! Messages of the legacy era: calls that a disconnect doesn't cancel, and answers of the client.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
-use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::headers::{self, SESSION_ID};
-use super::reply::{Envelope, Refusal, Source, json, reply};
-use super::{Endpoint, not_allowed};
+use super::event_log::{Connection, EventLog};
+use super::headers::Accept;
+use super::reply::{Envelope, Refusal, answered, no_events};
+use super::streams::Streams;
+use super::{Endpoint, within};
 use crate::connection::cancelled_id;
-use crate::context::RequestInfo;
-use crate::error::{self, INVALID_PARAMS, INVALID_REQUEST, OVERLOADED};
+use crate::error::{self, INVALID_REQUEST};
 use crate::input::Asker;
-use crate::server::{Call, Frame, Head, negotiated};
-use crate::session::{Opened, Session, SessionError, SessionHandle, SessionLimits, SessionOwner};
-use crate::wire::{Era, InitializeParams, LogLevel, Request, RequestId};
+use crate::server::{Answer, Call, Frame, Head};
+use crate::wire::{self, Era, ProtocolVersion, Request, RequestId};
 
 /// What `notifications/cancelled` can reach: a session's id and a request's.
 pub(super) type Running = Arc<Mutex<HashMap<(String, RequestId), CancellationToken>>>;
 
-/// Frames between a call and its response; above it, the call's outbox takes them.
-const FRAMES: usize = 16;
+/// A call that takes longer is answered with a stream: from its first event on, nothing is lost with the connection.
+const SHORT: Duration = Duration::from_secs(1);
 
 impl Endpoint {
-    /// Opens a session when `initialize` succeeds.
-    pub(super) async fn initialize(
-        &self,
-        parts: Parts,
-        request: Request,
-        head: Head,
-    ) -> Result<Response, Refusal> {
-        let id = request.id.clone();
-        let params = initialize_params(request.params.as_deref())
-            .map_err(|message| Refusal::bad_request(Some(&id), error::error(INVALID_PARAMS, message)))?;
-        let session = new_session(&parts, params, Timestamp::now());
-        let envelope = self.envelope(&parts, &id, Era::Legacy)?;
-        let admitted = self.admit(&parts, &request)?;
-        let info = legacy_info(&request, head, &session);
-        let call = self.server.start(request, info, parts.extensions, admitted, None);
-        let answer = call.answer.await;
-        if answer.is_err() {
-            let status = answer.as_ref().err().map(|error| error::http_status(Era::Legacy, error.code()));
-            return Ok(json(status.unwrap_or(StatusCode::OK), Some(&id), &answer));
-        }
-        let header = HeaderValue::from_str(&session.id).map_err(|_| {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Some(id.clone()), error::internal())
-        })?;
-        let limits = self.server.limits().sessions;
-        let opened = self.server.sessions().create(session, limits).await;
-        match opened.map_err(|error| store_failed(&error, Some(&id)))? {
-            Opened::Opened => {}
-            full => return Err(too_many(full, limits, &id)),
-        }
-        let mut response = reply(Source::ready(answer), envelope).await;
-        response.headers_mut().insert(SESSION_ID_NAME, header);
-        Ok(response)
-    }
-
     pub(super) async fn legacy_request(
         &self,
         parts: Parts,
@@ -76,32 +39,35 @@ impl Endpoint {
         let session = self.session(&parts, Some(&id)).await?;
         let envelope = self.envelope(&parts, &id, Era::Legacy)?;
         let admitted = self.admit(&parts, &request)?;
-        let info = legacy_info(&request, head, &session);
+        let primes = session.protocol_version >= ProtocolVersion::V2025_11_25;
+        let session_id = session.id.clone();
         let mut extensions = parts.extensions;
         extensions.insert(self.handle(&session));
-        let asker = Asker { pending: Arc::clone(&self.pending), client: session.id.clone() };
-        let call = self.server.start(request, info, extensions, admitted, Some(asker));
-        let place = Place::take(&self.running, (session.id, id.clone()), &call).ok_or_else(|| {
+        // Whoever takes no stream can't be asked on it.
+        let asker = (envelope.accept != Accept::Json)
+            .then(|| Asker { pending: Arc::clone(&self.pending), client: session_id.clone() });
+        let info = head.into_legacy(&request, session);
+        let call = self.server.start(request, info, extensions, admitted, asker);
+        let place = Place::take(&self.running, (session_id.clone(), id.clone()), &call).ok_or_else(|| {
             Refusal::bad_request(
                 Some(&id),
                 error::error(INVALID_REQUEST, "a request with this id is still running"),
             )
         })?;
-        Ok(self.beside(call, place, envelope).await)
-    }
-
-    /// Runs the call in a task, so that it outlives the connection.
-    async fn beside(&self, call: Call, place: Place, envelope: Envelope) -> Response {
-        let (sender, frames) = mpsc::channel(FRAMES);
-        tokio::spawn(async move {
-            let answer = call.drive(&sender, Frame::Note).await;
-            drop(place);
-            if let Some(answer) = answer {
-                // A closed channel means that the client is gone.
-                _ = sender.send(Frame::Answer(answer)).await;
-            }
-        });
-        reply(Source::Beside(frames), envelope).await
+        let conversation = Conversation {
+            session: session_id,
+            primes,
+            envelope: envelope.clone(),
+            streams: Arc::clone(&self.streams),
+        };
+        let (word, first) = oneshot::channel();
+        // In a task, so that it outlives the connection.
+        tokio::spawn(conversation.run(call, place, word));
+        Ok(match first.await {
+            Ok(FirstWord::Answer(answer)) => answered(&envelope, &answer),
+            Ok(FirstWord::Stream { connection, priming }) => self.events(connection, priming),
+            Err(_) => no_events(&envelope),
+        })
     }
 
     pub(super) async fn legacy_notification(
@@ -121,124 +87,130 @@ impl Endpoint {
         Ok(())
     }
 
-    /// DELETE: with a session's id it ends that; the modern era has none.
-    pub(super) async fn end_session(&self, parts: &Parts) -> Result<Response, Refusal> {
-        if !parts.headers.contains_key(SESSION_ID) {
-            return Ok(not_allowed());
-        }
+    /// The client's answer to a question of this server.
+    pub(super) async fn client_response(
+        &self,
+        parts: &Parts,
+        response: wire::Response,
+    ) -> Result<Response, Refusal> {
         let session = self.session(parts, None).await?;
-        let deleted = self.server.sessions().delete(&session.id).await;
-        if deleted.map_err(|error| store_failed(&error, None))? {
-            Ok(StatusCode::NO_CONTENT.into_response())
-        } else {
-            Err(unknown_session(None))
+        if self.pending.answer(&session.id, response) {
+            return Ok(StatusCode::ACCEPTED.into_response());
         }
+        Err(nothing_asked())
     }
 
-    fn handle(&self, session: &Session) -> SessionHandle {
-        SessionHandle {
-            id: session.id.clone(),
-            store: Arc::clone(self.server.sessions()),
-            notifier: self.server.notifier().clone(),
+    /// Cancels what runs for a session that has ended: nobody can receive the answers.
+    pub(super) fn cancel_calls(&self, session: &str) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, cancelled) in running.iter().filter(|((owner, _), _)| owner == session) {
+            cancelled.cancel();
         }
     }
+}
 
-    /// The session that the header names, if it is alive and belongs to the caller.
-    async fn session(&self, parts: &Parts, id: Option<&RequestId>) -> Result<Session, Refusal> {
-        let header =
-            headers::single(&parts.headers, SESSION_ID).map_err(|error| Refusal::bad_request(id, error))?;
-        let Some(header) = header else {
-            let message = "header Mcp-Session-Id is missing; open a session with initialize";
-            return Err(Refusal::bad_request(id, error::error(INVALID_REQUEST, message)));
+pub(super) fn nothing_asked() -> Refusal {
+    let message = "nothing that this server has asked waits for this answer (any more)";
+    Refusal::bad_request(None, error::error(INVALID_REQUEST, message))
+}
+
+/// What a call says first decides how it is answered.
+enum FirstWord {
+    Answer(Answer),
+    Stream { connection: Connection, priming: Option<String> },
+}
+
+/// Where a call speaks to.
+enum Speech {
+    Silent(oneshot::Sender<FirstWord>),
+    Stream(Arc<EventLog>),
+}
+
+/// What is said on one call, from its first word to its answer, whether or not anybody listens.
+struct Conversation {
+    session: String,
+    /// Whether the revision has streams that begin with an event without data, and that are polled.
+    primes: bool,
+    envelope: Envelope,
+    streams: Arc<Streams>,
+}
+
+impl Conversation {
+    async fn run(self, mut call: Call, place: Place, word: oneshot::Sender<FirstWord>) {
+        let mut speech = Speech::Silent(word);
+        let cancelled = call.channel.cancelled.clone();
+        let answer = tokio::select! {
+            () = cancelled.cancelled() => None,
+            answer = self.speak(&mut call, &mut speech) => Some(answer),
         };
-        let now = Timestamp::now();
-        let store = self.server.sessions();
-        let found = store.get(header).await.map_err(|error| store_failed(&error, id))?;
-        let session = found
-            .filter(|session| session.owner == owner(parts))
-            .filter(|session| session.last_seen >= self.server.limits().sessions.idle_since(now))
-            .ok_or_else(|| unknown_session(id))?;
-        let touch_every = SignedDuration::try_from(SessionLimits::TOUCH_EVERY).unwrap_or_default();
-        if now.duration_since(session.last_seen) >= touch_every {
-            store.touch(&session.id, now).await.map_err(|error| store_failed(&error, id))?;
+        if answer.is_some() && self.envelope.accept == Accept::EventStream {
+            self.open(&mut speech);
         }
-        Ok(session)
+        // The id is free, and what the call held, when the client hears of its end.
+        drop((call, place));
+        match (speech, answer) {
+            // A closed channel means that the client is gone.
+            (Speech::Silent(word), Some(answer)) => _ = word.send(FirstWord::Answer(answer)),
+            (Speech::Silent(_), None) => {}
+            (Speech::Stream(log), Some(answer)) => {
+                log.end(wire::response(Some(&self.envelope.id), &answer));
+                self.streams.ended(self.session, log);
+            }
+            (Speech::Stream(log), None) => {
+                log.cut();
+                self.streams.forget(&self.session, &log);
+            }
+        }
     }
-}
 
-const SESSION_ID_NAME: http::HeaderName = http::HeaderName::from_static("mcp-session-id");
-
-fn initialize_params(params: Option<&RawValue>) -> Result<InitializeParams, String> {
-    // They are kept as long as the session is, by whoever asks, so they can't be of any size.
-    const MOST: usize = 16 * 1024;
-    let text = params.map_or("{}", RawValue::get);
-    if text.len() > MOST {
-        return Err(format!("the params of initialize are larger than {MOST} bytes"));
+    async fn speak(&self, call: &mut Call, speech: &mut Speech) -> Answer {
+        if self.envelope.accept == Accept::Json {
+            loop {
+                // The rest is lost to a client that takes no stream.
+                if let Frame::Answer(answer) = call.next().await {
+                    return answer;
+                }
+            }
+        }
+        let short = if self.primes { SHORT.min(self.envelope.keep_alive) } else { self.envelope.keep_alive };
+        let mut first = within(short, call.next()).await.ok();
+        if let Some(Frame::Answer(answer)) = first {
+            return answer;
+        }
+        let log = self.open(speech);
+        loop {
+            let frame = match first.take() {
+                Some(frame) => frame,
+                None => call.next().await,
+            };
+            match frame {
+                Frame::Answer(answer) => return answer,
+                Frame::Kept(text) => log.push(text, true),
+                Frame::Note(text) => {
+                    // Until there is, the call's outbox keeps the newest progress alone.
+                    call.unless_ended(log.room()).await;
+                    log.push(text, false);
+                }
+                Frame::Close(retry) if self.primes => log.close(retry),
+                Frame::Close(_) => {}
+            }
+        }
     }
-    serde_json::from_str(text).map_err(|cause| format!("invalid params: {cause}"))
-}
 
-fn new_session(parts: &Parts, params: InitializeParams, now: Timestamp) -> Session {
-    Session {
-        // Version 4: 122 random bits.
-        id: Uuid::new_v4().to_string(),
-        owner: owner(parts),
-        client: client(parts),
-        protocol_version: negotiated(&params.protocol_version),
-        client_info: params.client_info,
-        capabilities: params.capabilities,
-        created_at: now,
-        last_seen: now,
-        log_level: None,
-        subscriptions: BTreeSet::new(),
+    /// Answers with a stream, unless that was done.
+    fn open(&self, speech: &mut Speech) -> Arc<EventLog> {
+        if let Speech::Stream(log) = speech {
+            return Arc::clone(log);
+        }
+        let log = self.streams.open(&self.session);
+        if let Speech::Silent(word) = std::mem::replace(speech, Speech::Stream(Arc::clone(&log))) {
+            let connection = log.connect();
+            let priming = self.primes.then(|| connection.priming());
+            // A client that is gone leaves a stream that nobody reads.
+            _ = word.send(FirstWord::Stream { connection, priming });
+        }
+        log
     }
-}
-
-/// Whom the cap on sessions counts: the owner, else the address.
-pub(super) fn client(parts: &Parts) -> String {
-    let address = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
-    owner(parts).or_else(address).unwrap_or_default()
-}
-
-fn owner(parts: &Parts) -> Option<String> {
-    parts.extensions.get::<SessionOwner>().map(|owner| owner.0.clone())
-}
-
-fn legacy_info(request: &Request, head: Head, session: &Session) -> RequestInfo {
-    RequestInfo {
-        request_id: request.id.clone(),
-        version: session.protocol_version,
-        session_id: Some(session.id.clone()),
-        client_info: Some(session.client_info.clone()),
-        client_capabilities: session.capabilities.clone(),
-        progress_token: head.meta.progress_token,
-        // What a client gets that has set none is up to the server (2025-11-25, logging).
-        log_level: Some(session.log_level.unwrap_or(LogLevel::Info)),
-        target: head.target,
-    }
-}
-
-fn too_many(full: Opened, limits: SessionLimits, id: &RequestId) -> Refusal {
-    let (max, whose) = match full {
-        Opened::TooManyOfClient => (limits.max_per_client, "of yours "),
-        Opened::TooMany | Opened::Opened => (limits.max_sessions, ""),
-    };
-    let message = format!(
-        "{max} sessions {whose}are open already; end one with DELETE, or wait: one without a request goes after {} s",
-        limits.idle_timeout.as_secs()
-    );
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(id.clone()), error::error(OVERLOADED, message))
-}
-
-fn unknown_session(id: Option<&RequestId>) -> Refusal {
-    let error =
-        error::error(INVALID_REQUEST, "there is no such session (any more); open one with initialize");
-    Refusal::new(StatusCode::NOT_FOUND, id.cloned(), error)
-}
-
-fn store_failed(error: &SessionError, id: Option<&RequestId>) -> Refusal {
-    tracing::error!(error = error as &dyn std::error::Error, "a session could not be read or written");
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, id.cloned(), error::internal())
 }
 
 /// A call's entry among those that can be cancelled, for as long as it runs.

@@ -1,10 +1,17 @@
 //! The Streamable HTTP transport, both eras on one endpoint.
 
 mod access;
+mod event_log;
+mod get;
 mod headers;
 mod legacy;
 mod modern;
 mod reply;
+mod serve;
+mod session;
+mod sse;
+mod standalone;
+mod streams;
 mod websocket;
 
 use std::pin::pin;
@@ -26,12 +33,15 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 pub(crate) use headers::ParamHeader;
+pub use serve::{Connection, Listener, PeerAddress, serve};
+pub use streams::StreamLimits;
 
 use crate::error::{self, INVALID_REQUEST};
 use crate::input::Pending;
 use crate::server::{Head, Server};
 use crate::wire::{Era, Message, ParseError, ProtocolVersion, Request, RequestId};
 use reply::Refusal;
+use streams::Streams;
 
 /// How the endpoint is offered.
 #[derive(Clone, Debug)]
@@ -52,6 +62,8 @@ pub struct HttpConfig {
     pub websocket_path: Option<String>,
     /// A message has to be taken by a WebSocket client within this; one that reads more slowly is cut off.
     pub send_timeout: Duration,
+    /// What is kept for legacy clients that lost a connection.
+    pub streams: StreamLimits,
 }
 
 /// Which `Host` headers are answered.
@@ -76,6 +88,7 @@ impl Default for HttpConfig {
             body_timeout: Duration::from_mins(2),
             websocket_path: None,
             send_timeout: Duration::from_mins(1),
+            streams: StreamLimits::default(),
         }
     }
 }
@@ -90,11 +103,14 @@ impl Default for HttpConfig {
 /// [`crate::Limits::max_streams`], for its [`crate::SessionOwner`] or else its address. For a shutdown, an HTTP server has
 /// to be told of the connections: [`Server::close_streams`], then [`Server::connections_closed`].
 ///
-/// Serve it with `TCP_NODELAY` set (`axum::serve::ListenerExt::tap_io`): without it a stream of events crawls.
+/// [`serve`] serves it as it has to be. Whoever serves it otherwise sets `TCP_NODELAY`, without which a stream of events
+/// crawls; gives `ConnectInfo<SocketAddr>` or `ConnectInfo<PeerAddress>`, by which sessions and streams of clients without
+/// a [`crate::SessionOwner`] are counted; and ends connections that take nothing of what is written to them.
 pub fn router(server: Server, config: HttpConfig) -> Router {
     let (path, websocket_path) = (config.path.clone(), config.websocket_path.clone());
-    let endpoint =
-        Arc::new(Endpoint { server, config, running: legacy::Running::default(), pending: Arc::default() });
+    let streams = Streams::new(config.streams);
+    let running = legacy::Running::default();
+    let endpoint = Arc::new(Endpoint { server, config, running, pending: Arc::default(), streams });
     let mut router = Router::new().route(&path, any(handle));
     if let Some(path) = websocket_path {
         router = router.route(&path, any(websocket::handle));
@@ -125,6 +141,7 @@ struct Endpoint {
     running: legacy::Running,
     /// The questions to legacy clients.
     pending: Arc<Pending>,
+    streams: Arc<Streams>,
 }
 
 async fn handle(State(endpoint): State<Arc<Endpoint>>, request: axum::extract::Request) -> Response {
@@ -134,17 +151,20 @@ async fn handle(State(endpoint): State<Arc<Endpoint>>, request: axum::extract::R
         Ok(()) => match parts.method {
             Method::POST => endpoint.post(parts, body).await,
             Method::DELETE => endpoint.end_session(&parts).await,
-            // There are no messages outside of an answer yet, so a stream for them is not offered.
-            _ => Ok(not_allowed()),
+            Method::GET => endpoint.get(&parts).await,
+            _ => Ok(not_allowed("GET, POST, DELETE")),
         },
     };
     answered.unwrap_or_else(IntoResponse::into_response)
 }
 
-fn not_allowed() -> Response {
-    let error = error::error(INVALID_REQUEST, "this endpoint takes POST, and DELETE to end a session");
+/// `allow` is what the client could send in its place.
+fn not_allowed(allow: &'static str) -> Response {
+    let message = "this endpoint takes POST; the revisions with sessions also GET for a stream and DELETE for the end, \
+                   with header Mcp-Session-Id";
+    let error = error::error(INVALID_REQUEST, message);
     let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, error).into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, DELETE"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 
@@ -171,17 +191,15 @@ impl Endpoint {
                 }
                 Ok(StatusCode::ACCEPTED.into_response())
             }
-            Message::Response(_) => {
-                let error =
-                    error::error(INVALID_REQUEST, "this server asked nothing, so there is nothing to answer");
-                Err(Refusal::bad_request(None, error))
-            }
+            Message::Response(response) => match era_of(&parts, None)? {
+                Era::Legacy => self.client_response(&parts, response).await,
+                Era::Modern => Err(legacy::nothing_asked()),
+            },
         }
     }
 
     async fn request(&self, parts: Parts, request: Request) -> Result<Response, Refusal> {
-        let head = Head::read(request.params.as_deref())
-            .map_err(|error| Refusal::bad_request(Some(&request.id), error))?;
+        let head = Head::read(&request).map_err(|error| Refusal::bad_request(Some(&request.id), error))?;
         if head.is_modern() {
             return self.modern_request(parts, request, head).await;
         }

@@ -14,6 +14,9 @@ use crate::error::{self, INVALID_REQUEST};
 use crate::server::{Admitted, Head};
 use crate::wire::{CallToolParams, Era, Request, RequestId};
 
+/// A request that stays open.
+const LISTEN: &str = "subscriptions/listen";
+
 impl Endpoint {
     pub(super) async fn modern_request(
         &self,
@@ -25,6 +28,12 @@ impl Endpoint {
             .check(&parts, &request, head)
             .map_err(|error| Refusal::bad_request(Some(&request.id), error))?;
         let envelope = self.envelope(&parts, &request.id, Era::Modern)?;
+        if request.method == LISTEN && envelope.accept == Accept::Json {
+            return Err(not_acceptable(
+                Some(&request.id),
+                "subscriptions/listen is answered with text/event-stream",
+            ));
+        }
         let admitted = self.admit(&parts, &request)?;
         let call = self.server.start(request, info, parts.extensions, admitted, None);
         Ok(reply(Source::Inside(Box::new(call)), envelope).await)
@@ -43,17 +52,25 @@ impl Endpoint {
 
     pub(super) fn envelope(&self, parts: &Parts, id: &RequestId, era: Era) -> Result<Envelope, Refusal> {
         let Some(accept) = Accept::of(&parts.headers) else {
-            let message = "the client has to accept application/json and text/event-stream";
-            let error = error::error(INVALID_REQUEST, message);
-            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, Some(id.clone()), error));
+            return Err(not_acceptable(
+                Some(id),
+                "the client has to accept application/json and text/event-stream",
+            ));
         };
         Ok(Envelope { id: id.clone(), era, accept, keep_alive: self.config.keep_alive })
     }
 
     pub(super) fn admit(&self, parts: &Parts, request: &Request) -> Result<Admitted, Refusal> {
         let busy = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(request.id.clone()), error);
+        if request.method == LISTEN {
+            return self.place(parts, Some(&request.id));
+        }
         self.server.admit(&request.method, parts.extensions.get()).map_err(busy)
     }
+}
+
+pub(super) fn not_acceptable(id: Option<&RequestId>, message: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_ACCEPTABLE, id.cloned(), error::error(INVALID_REQUEST, message))
 }
 
 /// Null where there are none that can be read; the method answers for that.

@@ -1,18 +1,15 @@
 //! Answers: one JSON object, or a stream of events; the first thing that a call says decides which.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
 use super::headers::Accept;
+use super::sse::{COMMENT, Events, event_stream, message};
 use super::within;
 use crate::error::{self, RATE_LIMITED};
 use crate::server::{Answer, Call, Frame};
@@ -48,8 +45,6 @@ pub(super) enum Source {
     Inside(Box<Call>),
     /// The call has ended already.
     Ready(Option<Answer>),
-    /// The call runs in a task of its own. The channel ends without an answer when it is cancelled.
-    Beside(mpsc::Receiver<Frame>),
 }
 
 impl Source {
@@ -62,12 +57,12 @@ impl Source {
         match self {
             Source::Inside(call) => Some(call.next().await),
             Source::Ready(answer) => answer.take().map(Frame::Answer),
-            Source::Beside(frames) => frames.recv().await,
         }
     }
 }
 
 /// Whose answer it is, and how it may look.
+#[derive(Clone, Debug)]
 pub(super) struct Envelope {
     pub(super) id: RequestId,
     pub(super) era: Era,
@@ -82,9 +77,8 @@ pub(super) async fn reply(mut source: Source, envelope: Envelope) -> Response {
     }
     match within(envelope.keep_alive, source.next()).await {
         Ok(Some(Frame::Answer(answer))) if envelope.accept == Accept::Both => answered(&envelope, &answer),
-        Ok(Some(Frame::Close(_))) => events(Events { source, envelope, next: Next::Comment }),
-        Ok(first) => events(Events { source, envelope, next: Next::Frame(first) }),
-        Err(_) => events(Events { source, envelope, next: Next::Comment }),
+        Ok(first) => stream(source, first, envelope),
+        Err(_) => stream(source, None, envelope),
     }
 }
 
@@ -92,14 +86,14 @@ pub(super) async fn reply(mut source: Source, envelope: Envelope) -> Response {
 async fn whole(mut source: Source, envelope: &Envelope) -> Response {
     loop {
         match source.next().await {
-            Some(Frame::Note(_) | Frame::Close(_)) => {}
             Some(Frame::Answer(answer)) => return answered(envelope, &answer),
+            Some(_) => {}
             None => return StatusCode::NO_CONTENT.into_response(),
         }
     }
 }
 
-fn answered(envelope: &Envelope, answer: &Answer) -> Response {
+pub(super) fn answered(envelope: &Envelope, answer: &Answer) -> Response {
     let status = match answer {
         Ok(_) => StatusCode::OK,
         Err(error) => error::http_status(envelope.era, error.code()),
@@ -144,55 +138,52 @@ fn retry_after(error: &ErrorObjectOwned, status: StatusCode) -> Option<u64> {
     Some(data.retry_after_ms.div_ceil(1000))
 }
 
-struct Events {
+/// The answer to a request that was cancelled before it said anything: none (2025-11-25, cancellation).
+pub(super) fn no_events(envelope: &Envelope) -> Response {
+    if envelope.accept == Accept::Json {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    event_stream(
+        Frames { source: Source::Ready(None), id: envelope.id.clone(), ended: true },
+        None,
+        envelope.keep_alive,
+    )
+}
+
+/// A stream that begins with this frame, or with a comment.
+fn stream(source: Source, first: Option<Frame>, envelope: Envelope) -> Response {
+    let mut frames = Frames { source, id: envelope.id, ended: false };
+    let opening = first.map_or_else(|| COMMENT.to_owned(), |first| frames.piece(&first));
+    event_stream(frames, Some(opening), envelope.keep_alive)
+}
+
+/// The frames of a call as events without ids.
+struct Frames {
     source: Source,
-    envelope: Envelope,
-    next: Next,
+    id: RequestId,
+    ended: bool,
 }
 
-enum Next {
-    Frame(Option<Frame>),
-    Comment,
-    Wait,
-    End,
-}
-
-fn events(state: Events) -> Response {
-    let body = Body::from_stream(stream::unfold(state, |mut state| async move {
-        let chunk = state.chunk().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(chunk)), state))
-    }));
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    (headers, body).into_response()
-}
-
-impl Events {
-    /// The next piece of the body; nothing after the answer.
-    async fn chunk(&mut self) -> Option<String> {
-        let frame = match std::mem::replace(&mut self.next, Next::Wait) {
-            Next::Frame(frame) => frame,
-            Next::Wait => match within(self.envelope.keep_alive, self.source.next()).await {
-                Ok(frame) => frame,
-                Err(_) => return Some(COMMENT.to_owned()),
-            },
-            Next::Comment => return Some(COMMENT.to_owned()),
-            Next::End => None,
-        };
-        let text = match frame? {
-            Frame::Note(note) => note,
+impl Frames {
+    fn piece(&mut self, frame: &Frame) -> String {
+        match frame {
+            Frame::Note(text) | Frame::Kept(text) => message(text),
             // Only a stream that can be resumed can be closed in the middle.
-            Frame::Close(_) => return Some(COMMENT.to_owned()),
+            Frame::Close(_) => COMMENT.to_owned(),
             Frame::Answer(answer) => {
-                self.next = Next::End;
-                response(Some(&self.envelope.id), &answer)
+                self.ended = true;
+                message(&response(Some(&self.id), answer))
             }
-        };
-        Some(format!("event: message\ndata: {text}\n\n"))
+        }
     }
 }
 
-const COMMENT: &str = ":\n\n";
+impl Events for Frames {
+    async fn next(&mut self) -> Option<String> {
+        if self.ended {
+            return None;
+        }
+        let frame = self.source.next().await?;
+        Some(self.piece(&frame))
+    }
+}

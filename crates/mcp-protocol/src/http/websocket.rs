@@ -18,11 +18,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite;
 
 use super::reply::Refusal;
-use super::{Endpoint, access, legacy};
+use super::{Endpoint, access, session};
 use crate::connection::{Connection, Outgoing};
 use crate::error::{self, INVALID_REQUEST, OVERLOADED};
 use crate::server::{Admitted, Server};
 use crate::session::SessionOwner;
+use crate::wire::RequestId;
 
 /// What the TypeScript SDK's client offers, too.
 const SUBPROTOCOL: &str = "mcp";
@@ -53,7 +54,7 @@ impl Endpoint {
             let error = error::error(INVALID_REQUEST, message);
             return Err(Refusal::bad_request(None, error).into_response());
         }
-        let place = self.place(&parts).map_err(IntoResponse::into_response)?;
+        let place = self.place(&parts, None).map_err(IntoResponse::into_response)?;
         let limit = self.server.limits().max_message_bytes;
         let socket = Socket {
             server: self.server.clone(),
@@ -71,12 +72,12 @@ impl Endpoint {
     }
 
     /// A place among the streams that stay open.
-    fn place(&self, parts: &Parts) -> Result<Admitted, Refusal> {
-        let busy = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, None, error);
+    pub(super) fn place(&self, parts: &Parts, id: Option<&RequestId>) -> Result<Admitted, Refusal> {
+        let busy = |error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, id.cloned(), error);
         if self.server.closing().is_cancelled() {
             return Err(busy(error::error(OVERLOADED, "the server is stopping; try again in a moment")));
         }
-        let client = Some(legacy::client(parts)).filter(|client| !client.is_empty()).map(SessionOwner);
+        let client = Some(session::client(parts)).filter(|client| !client.is_empty()).map(SessionOwner);
         self.server.admit_stream(client.as_ref()).map_err(busy)
     }
 }

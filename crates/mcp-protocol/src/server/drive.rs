@@ -10,8 +10,10 @@ use crate::outbox::Parcel;
 /// What a transport sends to the caller of one request.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    /// The text of a notification, or of a request to the client.
+    /// The text of a notification that the next one may stand for.
     Note(String),
+    /// The text of a notification or of a request to the client that has to arrive.
+    Kept(String),
     /// Let the client come back for the rest after this time.
     Close(Duration),
     /// The last one.
@@ -21,7 +23,8 @@ pub(crate) enum Frame {
 impl From<Parcel> for Frame {
     fn from(parcel: Parcel) -> Self {
         match parcel {
-            Parcel::Message(text) => Frame::Note(text),
+            Parcel::Note(text) => Frame::Note(text),
+            Parcel::Kept(text) => Frame::Kept(text),
             Parcel::Close(retry) => Frame::Close(retry),
         }
     }
@@ -47,6 +50,17 @@ impl Call {
         }
     }
 
+    /// Waits while the call runs on, and no longer than it does.
+    pub(crate) async fn unless_ended(&mut self, wait: impl Future<Output = ()>) {
+        if self.done.is_some() {
+            return;
+        }
+        tokio::select! {
+            () = wait => {}
+            ended = &mut self.answer => self.done = Some(ended),
+        }
+    }
+
     /// Runs the call to its end, or until it is cancelled (then `None`). The call never waits for `sender`: while
     /// that is full, notifications pile up in the call's outbox; once it is closed, they are dropped.
     pub(crate) async fn drive<T>(
@@ -56,11 +70,11 @@ impl Call {
     ) -> Option<Answer> {
         let cancelled = self.channel.cancelled.clone();
         loop {
-            let note = tokio::select! {
+            let text = tokio::select! {
                 () = cancelled.cancelled() => return None,
                 frame = self.next() => match frame {
                     Frame::Answer(answer) => return Some(answer),
-                    Frame::Note(note) => note,
+                    Frame::Note(text) | Frame::Kept(text) => text,
                     // Only a stream that can be resumed can be closed in the middle.
                     Frame::Close(_) => continue,
                 },
@@ -73,7 +87,7 @@ impl Call {
                 }
             };
             if let Ok(permit) = permit {
-                permit.send(wrap(note));
+                permit.send(wrap(text));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::wire::{Era, LogLevel, ProtocolVersion, Request, RequestMeta, key};
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     pub(crate) meta: RequestMeta,
-    /// `params.name`, or else `params.uri` or `params.taskId`, where it is a string.
+    /// What the method is about: `params.name`, `params.uri` or `params.taskId`, where it is a string.
     pub(crate) target: Option<String>,
 }
 
@@ -30,16 +30,17 @@ struct Members<'a> {
 }
 
 impl Head {
-    pub(crate) fn read(params: Option<&RawValue>) -> Result<Head, ErrorObjectOwned> {
-        let Some(params) = params else { return Ok(Head::default()) };
+    pub(crate) fn read(request: &Request) -> Result<Head, ErrorObjectOwned> {
+        let Some(params) = request.params.as_deref() else { return Ok(Head::default()) };
         let members: Members<'_> = serde_json::from_str(params.get())
             .map_err(|cause| error::error(INVALID_PARAMS, format!("invalid params: {cause}")))?;
-        let text =
-            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-        Ok(Head {
-            meta: members.meta.unwrap_or_default(),
-            target: text(members.name).or_else(|| text(members.uri)).or_else(|| text(members.task_id)),
-        })
+        let target = match request.method.split('/').next() {
+            Some("resources") => members.uri,
+            Some("tasks") => members.task_id,
+            _ => members.name,
+        };
+        let target = target.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        Ok(Head { meta: members.meta.unwrap_or_default(), target })
     }
 
     /// A request is modern when its `_meta` says which revision it is in.

@@ -73,7 +73,7 @@ pub struct Limits {
     /// Streams that stay open (`subscriptions/listen`, the GET stream of a legacy session, WebSocket connections), over all
     /// connections.
     pub max_streams: usize,
-    /// The same for those of one [`crate::SessionOwner`].
+    /// The same for those of one [`crate::SessionOwner`], or where there is none of one address.
     pub max_streams_per_owner: usize,
     /// Of one message from a client, in bytes.
     pub max_message_bytes: usize,

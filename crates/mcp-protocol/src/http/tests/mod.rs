@@ -1,17 +1,23 @@
 mod junk;
 mod legacy;
+mod listen;
 mod modern;
+mod puppet;
+mod questions;
 mod refusals;
+mod restart;
+mod resume;
+mod sse;
+mod standalone;
 mod streams;
 
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use super::{HttpConfig, router};
+use super::{HttpConfig, StreamLimits, router, serve};
 use crate::Server;
 
 /// Names and values.
@@ -31,8 +37,7 @@ impl Web {
     async fn with(router: Router) -> Web {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
-        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(serve(listener, router, std::future::pending()));
         _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
         Web { url, client }
@@ -68,6 +73,25 @@ impl Web {
 
     fn legacy(&self, session: &str, body: &Value) -> RequestBuilder {
         self.post(body).header("mcp-session-id", session).header("mcp-protocol-version", "2025-11-25")
+    }
+
+    /// GET of a session's stream, as a client opens it.
+    fn get(&self, session: &str) -> RequestBuilder {
+        self.client
+            .get(&self.url)
+            .header("accept", "text/event-stream")
+            .header("mcp-session-id", session)
+            .header("mcp-protocol-version", "2025-11-25")
+    }
+
+    /// GET of the rest of a stream.
+    fn get_after(&self, session: &str, event: &str) -> RequestBuilder {
+        self.get(session).header("last-event-id", event)
+    }
+
+    async fn end(&self, session: &str) {
+        let end = self.client.delete(&self.url).header("mcp-session-id", session);
+        assert_eq!(end.send().await.expect("an answer").status(), 204);
     }
 }
 
