@@ -189,12 +189,23 @@ async fn a_store_that_fails_for_a_while_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_jobs_on_eight_places_take_a_moment() {
+async fn a_thousand_jobs_on_eight_places_are_done() {
+    run_a_thousand_jobs().await;
+}
+
+/// With the clock stopped, only what waits for a timer takes time: nobody missed what there was to be told.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_jobs_on_eight_places_wait_for_no_timer() {
+    let start = Instant::now();
+    run_a_thousand_jobs().await;
+    assert_eq!(start.elapsed(), seconds(0));
+}
+
+async fn run_a_thousand_jobs() {
     let config = QueueConfig { max_concurrent_jobs: 8, max_queued_per_owner: 1000, ..QueueConfig::default() };
     let queue = Queue::new(Arc::new(MemoryStore::new()), config, Arc::new(NoObserver));
     let stop = tokio_util::sync::CancellationToken::new();
     let executor = does(|job, _| async move { Ok(json!(job.payload.as_u64().map(|number| number * 2))) });
-    let start = Instant::now();
     let worker = tokio::spawn({
         let (queue, stop) = (queue.clone(), stop.clone());
         async move { queue.run(executor, stop).await }
@@ -204,11 +215,11 @@ async fn a_thousand_jobs_on_eight_places_take_a_moment() {
         let job = NewJob::new("owner", "double", json!(number));
         ids.push(queue.submit(job).await.expect("there is room").into_job().id);
     }
+    let end = Instant::now() + seconds(60);
     for (number, id) in ids.iter().enumerate() {
-        let job = queue.wait(id, start + seconds(60)).await.unwrap().expect("it is there");
+        let job = queue.wait(id, end).await.unwrap().expect("it is there");
         assert_eq!((job.state, job.result), (JobState::Succeeded, Some(json!(number * 2))));
     }
     stop.cancel();
     worker.await.unwrap();
-    assert!(start.elapsed() < seconds(5), "{:?}", start.elapsed());
 }

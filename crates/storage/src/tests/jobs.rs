@@ -86,6 +86,9 @@ async fn a_call_that_is_given_up_leaves_the_writer_free() {
         // Polled a few times at most, so that it ends at another point each time.
         drop(tokio::time::timeout(Duration::from_micros(20 * n.unsigned_abs()), call).await);
     }
+    // One that was given up in its commit is stored nevertheless. Its connection is the writer's only one, so after
+    // the next call on that all have ended, one way or the other.
+    jobs.enqueue(new_job("alice"), at(100)).await.unwrap();
     let before = jobs.counts(None).await.unwrap().queued;
     jobs.enqueue(new_job("alice"), at(100)).await.unwrap();
     assert_eq!(jobs.counts(None).await.unwrap().queued, before + 1);
@@ -99,21 +102,25 @@ async fn a_job_is_read_quickly_among_many() {
     for n in 0..500 {
         ids.push(jobs.enqueue(new_job(&format!("owner {}", n % 5)), at(n)).await.unwrap().into_job().id);
     }
-    let get = mean(500, async || drop(jobs.get(&ids[250]).await.unwrap().unwrap())).await;
-    let position = mean(20, async || _ = jobs.position(&ids[499]).await.unwrap().unwrap()).await;
-    let claim = mean(20, async || drop(jobs.claim("worker", LEASE, at(1000)).await.unwrap().unwrap())).await;
+    let get = shortest(100, async || drop(jobs.get(&ids[250]).await.unwrap().unwrap())).await;
+    let position = shortest(20, async || _ = jobs.position(&ids[499]).await.unwrap().unwrap()).await;
+    let claim =
+        shortest(20, async || drop(jobs.claim("worker", LEASE, at(1000)).await.unwrap().unwrap())).await;
     println!("get {get:?}, position {position:?}, claim {claim:?}");
     // 200 µs in a release build.
     assert!(get < Duration::from_millis(5), "{get:?}");
     assert!(claim < Duration::from_millis(50), "{claim:?}");
 }
 
-async fn mean(calls: u32, call: impl AsyncFn()) -> Duration {
-    let start = Instant::now();
+/// Of several calls: the others tell how busy the machine is.
+async fn shortest(calls: u32, call: impl AsyncFn()) -> Duration {
+    let mut shortest = Duration::MAX;
     for _ in 0..calls {
+        let start = Instant::now();
         call().await;
+        shortest = shortest.min(start.elapsed());
     }
-    start.elapsed() / calls
+    shortest
 }
 
 #[tokio::test]

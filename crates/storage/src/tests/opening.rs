@@ -1,7 +1,7 @@
 //! Opening: what is created, what is refused, and what each refusal tells.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait as _;
 
@@ -159,14 +159,16 @@ async fn processes_that_create_one_database_at_once_agree() {
 
 #[tokio::test]
 async fn opening_again_is_quick() {
-    let temporary = Temporary::new().await;
-    let start = Instant::now();
-    let temporary = temporary.reopened().await;
-    let elapsed = start.elapsed();
-    println!("opened in {elapsed:?}");
-    // 20 ms in a release build; this is not one, and the machine may be busy.
-    assert!(elapsed.as_millis() < 500, "{elapsed:?}");
-    drop(temporary);
+    let mut temporary = Temporary::new().await;
+    let mut shortest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        temporary = temporary.reopened().await;
+        shortest = shortest.min(start.elapsed());
+    }
+    println!("opened in {shortest:?}");
+    // 20 ms in a release build; this is not one. Of several the shortest: the others tell how busy the machine is.
+    assert!(shortest.as_millis() < 500, "{shortest:?}");
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ async fn long_texts_are_cut() {
 async fn calls_that_are_written_do_not_hold_the_folder() {
     let mut temporary = Temporary::new().await;
     open(&temporary.storage, session("a", "alice")).await;
-    for number in 0..20 {
+    for number in 0..8 {
         let sessions = temporary.storage.sessions();
         sessions.record("a", call(number));
         assert_eq!(sessions.calls("a", 1).await.unwrap(), [call(number)]);
