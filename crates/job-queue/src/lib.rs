@@ -62,7 +62,8 @@ pub use execution::{ExecuteError, Execution, Executor, NoObserver, Observer};
 pub use memory::MemoryStore;
 pub use model::{
     Counts, DEADLINE_EXCEEDED, Enqueued, Heartbeat, INTERNAL_ERROR, InvalidJobId, InvalidJobState, Job,
-    JobError, JobFilter, JobId, JobState, Lease, NewJob, Outcome, Priority, PriorityOutOfRange, WORKER_LOST,
+    JobError, JobFilter, JobId, JobState, JobSummary, Lease, NewJob, Outcome, Priority, PriorityOutOfRange,
+    WORKER_LOST,
 };
 pub use queue::{Clock, Queue, QueueError};
 pub use store::{JobStore, StoreError};

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::model::{Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobState, Lease, NewJob, Outcome};
+use crate::model::{
+    Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobState, JobSummary, Lease, NewJob, Outcome,
+};
 use crate::store::{JobStore, StoreError};
 use crate::transition;
 
@@ -69,13 +71,11 @@ impl JobStore for MemoryStore {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-        let kept = self.lock();
-        let matching = kept.jobs.values().rev().filter(|job| {
-            filter.before.as_ref().is_none_or(|before| job.id < *before)
-                && filter.owner.as_ref().is_none_or(|owner| job.owner == *owner)
-                && (filter.states.is_empty() || filter.states.contains(&job.state))
-        });
-        Ok(matching.take(filter.limit).cloned().collect())
+        Ok(self.lock().matching(filter).cloned().collect())
+    }
+
+    async fn summaries(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
+        Ok(self.lock().matching(filter).map(JobSummary::from).collect())
     }
 
     async fn claim(
@@ -233,6 +233,16 @@ impl JobStore for MemoryStore {
 }
 
 impl Kept {
+    /// Newest first.
+    fn matching<'a>(&'a self, filter: &'a JobFilter) -> impl Iterator<Item = &'a Job> {
+        let matching = self.jobs.values().rev().filter(|job| {
+            filter.before.as_ref().is_none_or(|before| job.id < *before)
+                && filter.owner.as_ref().is_none_or(|owner| job.owner == *owner)
+                && (filter.states.is_empty() || filter.states.contains(&job.state))
+        });
+        matching.take(filter.limit)
+    }
+
     fn by_key(&self, owner: &str, key: &str) -> Option<&Job> {
         self.jobs.get(self.keys.get(&(owner.to_owned(), key.to_owned()))?)
     }

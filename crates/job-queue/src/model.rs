@@ -376,6 +376,33 @@ pub struct JobFilter {
     pub before: Option<JobId>,
 }
 
+/// What a list says of a job: it doesn't hold what may be large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSummary {
+    /// Its identity.
+    pub id: JobId,
+    /// What kind of work it is.
+    pub kind: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// When it was queued first.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl From<&Job> for JobSummary {
+    fn from(job: &Job) -> JobSummary {
+        JobSummary {
+            id: job.id.clone(),
+            kind: job.kind.clone(),
+            state: job.state,
+            created_at: job.created_at,
+            finished_at: job.finished_at,
+        }
+    }
+}
+
 /// How many jobs are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

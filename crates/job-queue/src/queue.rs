@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announce::Announcer;
 use crate::config::QueueConfig;
 use crate::execution::{Executor, Observer};
-use crate::model::{Counts, Enqueued, Job, JobFilter, JobId, JobState, NewJob};
+use crate::model::{Counts, Enqueued, Job, JobFilter, JobId, JobState, JobSummary, NewJob};
 use crate::running::Running;
 use crate::store::{JobStore, StoreError};
 use crate::{check, worker};
@@ -128,6 +128,11 @@ impl Queue {
     /// Jobs, newest first.
     pub async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, QueueError> {
         Ok(self.inner.store.list(filter).await?)
+    }
+
+    /// The same jobs, without what may be large in them.
+    pub async fn summaries(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, QueueError> {
+        Ok(self.inner.store.summaries(filter).await?)
     }
 
     /// Jobs per state, of one owner or of all.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::model::{Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, Lease, NewJob, Outcome};
+use crate::model::{Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobSummary, Lease, NewJob, Outcome};
 
 /// Why a store couldn't do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// Jobs by falling id, so newest first.
     async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
+
+    /// The same jobs, without reading what may be large in them.
+    async fn summaries(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError>;
 
     /// Starts the next job that is queued, has `run_after <= now` and no deadline at or before `now`: it is running,
     /// with `attempt` and `fence` one higher, `started_at` now, and leased until `now + lease`.

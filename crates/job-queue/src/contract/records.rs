@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Store, add, at, claim, get, name, new, result, with_priority};
-use crate::model::{Counts, Enqueued, Job, JobFilter, JobId, JobState, NewJob, Outcome, Priority};
+use crate::model::{
+    Counts, Enqueued, Job, JobFilter, JobId, JobState, JobSummary, NewJob, Outcome, Priority,
+};
 
 pub(super) async fn run<F: Fn() -> M, M: Future<Output = Store>>(make: &F) {
     a_job_is_kept_as_it_was_given(make().await).await;
@@ -139,8 +141,10 @@ async fn lists_are_filtered_and_paged(store: Store) {
         (filter(None, &[JobState::Failed], 100), ""),
         (filter(Some("a"), &[JobState::Queued], 2), "a5 a3"),
     ] {
-        let names: Vec<String> = store.list(&filter).await.expect("list").iter().map(name).collect();
-        assert_eq!(names.join(" "), expect, "{filter:?}");
+        let jobs = store.list(&filter).await.expect("list");
+        assert_eq!(jobs.iter().map(name).collect::<Vec<_>>().join(" "), expect, "{filter:?}");
+        let brief: Vec<_> = jobs.iter().map(JobSummary::from).collect();
+        assert_eq!(store.summaries(&filter).await.expect("summaries"), brief, "{filter:?}");
     }
 
     let mut page = filter(Some("a"), &[], 3);

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Clock, Counts, Enqueued, ExecuteError, Execution, Executor, Heartbeat, Job, JobError, JobFilter, JobId,
-    JobState, JobStore, Lease, MemoryStore, NewJob, Observer, Outcome, Queue, QueueConfig, StoreError,
+    JobState, JobStore, JobSummary, Lease, MemoryStore, NewJob, Observer, Outcome, Queue, QueueConfig,
+    StoreError,
 };
 
 type Work = Pin<Box<dyn Future<Output = Result<Value, ExecuteError>> + Send>>;
@@ -109,6 +110,9 @@ impl JobStore for Shaky {
     }
     async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
         self.store.list(filter).await
+    }
+    async fn summaries(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
+        self.store.summaries(filter).await
     }
     async fn claim(
         &self,

@@ -9,13 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use job_queue::{
-    Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobState, JobStore, Lease, NewJob, Outcome,
-    StoreError, transition,
+    Counts, Enqueued, Heartbeat, Job, JobFilter, JobId, JobState, JobStore, JobSummary, Lease, NewJob,
+    Outcome, StoreError, transition,
 };
 use sea_orm::sea_query::{Asterisk, Condition, Expr, ExprTrait as _};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, TryInsertResult,
+    QueryOrder, QuerySelect, Select, TryInsertResult,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -117,18 +117,15 @@ impl JobStore for SqlJobStore {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-        let mut found = Entity::find().order_by_desc(Column::Id).limit(at_most(filter.limit));
-        if let Some(owner) = &filter.owner {
-            found = found.filter(Column::Owner.eq(owner.as_str()));
-        }
-        if !filter.states.is_empty() {
-            found = found.filter(Column::State.is_in(filter.states.iter().map(|state| state.as_str())));
-        }
-        if let Some(before) = &filter.before {
-            found = found.filter(Column::Id.lt(before.as_str()));
-        }
-        let found = found.all(&self.db.reader).await.map_err(|error| self.failed(error))?;
+        let found = matching(filter).all(&self.db.reader).await.map_err(|error| self.failed(error))?;
         found.into_iter().map(row::to_job).collect::<Result<_, _>>().map_err(StoreError::failed)
+    }
+
+    async fn summaries(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
+        let columns = [Column::Id, Column::Kind, Column::State, Column::CreatedAt, Column::FinishedAt];
+        let found = matching(filter).select_only().columns(columns).into_tuple().all(&self.db.reader).await;
+        let found = found.map_err(|error| self.failed(error))?;
+        found.into_iter().map(row::to_summary).collect::<Result<_, _>>().map_err(StoreError::failed)
     }
 
     async fn claim(
@@ -306,6 +303,20 @@ impl JobStore for SqlJobStore {
     async fn wait_for_work(&self) {
         self.work.notified().await;
     }
+}
+
+fn matching(filter: &JobFilter) -> Select<Entity> {
+    let mut found = Entity::find().order_by_desc(Column::Id).limit(at_most(filter.limit));
+    if let Some(owner) = &filter.owner {
+        found = found.filter(Column::Owner.eq(owner.as_str()));
+    }
+    if !filter.states.is_empty() {
+        found = found.filter(Column::State.is_in(filter.states.iter().map(|state| state.as_str())));
+    }
+    if let Some(before) = &filter.before {
+        found = found.filter(Column::Id.lt(before.as_str()));
+    }
+    found
 }
 
 /// A limit that the database can count to.

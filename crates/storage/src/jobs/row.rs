@@ -1,7 +1,7 @@
 //! A job as a row.
 
 use jiff::Timestamp;
-use job_queue::{Job, Priority};
+use job_queue::{Job, JobSummary, Priority};
 use sea_orm::ActiveValue::{NotSet, Set};
 use serde_json::Value;
 
@@ -81,6 +81,21 @@ pub(super) fn to_job(row: Model) -> Result<Job, StorageError> {
         owner: row.owner,
         kind: row.kind,
         idempotency_key: row.idempotency_key,
+    })
+}
+
+/// Id, kind, state, and when it was created and finished.
+pub(super) type SummaryRow = (String, String, String, i64, Option<i64>);
+
+pub(super) fn to_summary(row: SummaryRow) -> Result<JobSummary, StorageError> {
+    let (id, kind, state, created_at, finished_at) = row;
+    let time = |millis: i64| from_millis(millis).map_err(|error| broken(&id, error));
+    Ok(JobSummary {
+        state: state.parse().map_err(|error| broken(&id, error))?,
+        created_at: time(created_at)?,
+        finished_at: finished_at.map(time).transpose()?,
+        kind,
+        id: id.parse().map_err(|error| broken(&id, error))?,
     })
 }
 
