@@ -162,8 +162,8 @@ impl<O: Serialize> ToolReply<O> {
 }
 
 impl ToolReply<Value> {
-    /// The reply without its task.
-    pub(crate) fn into_result(self) -> CallToolResult {
+    /// What `tools/call` answers with it to a client that takes no tasks, without what every result of an era carries.
+    pub fn into_result(self) -> CallToolResult {
         let output = Some(self.output).filter(|output| !output.is_null());
         let content = match (&output, self.content) {
             (Some(output), content) if content.is_empty() => {

@@ -196,7 +196,7 @@ impl<L> ServerBuilder<L> {
             push_prompt(&mut prompts, prompt)?;
         }
         let core = Arc::new(Core {
-            identity: ServerIdentity::new(&implementation),
+            identity: ServerIdentity::new(&identity(&implementation)),
             implementation,
             instructions: self.info.instructions,
             tools: RwLock::new(Arc::new(ToolTable::new(self.tools)?)),
@@ -222,6 +222,16 @@ impl<L> ServerBuilder<L> {
             core,
         };
         Ok(Server { inner: Arc::new(inner), extensions: Extensions::new() })
+    }
+}
+
+/// What every modern result says of the server: no more than tells it from others. `server/discover` says the rest.
+fn identity(implementation: &Implementation) -> Implementation {
+    Implementation {
+        name: implementation.name.clone(),
+        title: implementation.title.clone(),
+        version: implementation.version.clone(),
+        ..Implementation::default()
     }
 }
 

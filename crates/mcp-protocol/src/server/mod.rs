@@ -118,6 +118,7 @@ struct Inner {
 /// What the methods work with.
 pub(crate) struct Core {
     implementation: Implementation,
+    /// Name and version: they are in every modern result.
     identity: Option<ServerIdentity>,
     instructions: Option<String>,
     tools: RwLock<Arc<ToolTable>>,

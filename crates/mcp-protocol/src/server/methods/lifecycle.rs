@@ -10,7 +10,7 @@ use crate::server::Core;
 use crate::session::SessionError;
 use crate::wire::{
     DiscoverResult, Era, InitializeParams, InitializeResult, ProtocolVersion, ServerCapabilities,
-    SetLevelParams, TASKS_EXTENSION,
+    ServerIdentity, SetLevelParams, TASKS_EXTENSION,
 };
 
 pub(super) fn register_legacy(module: &mut Module) {
@@ -51,11 +51,13 @@ impl Core {
 
     fn discover(&self) -> DiscoverResult {
         let modern = ProtocolVersion::SUPPORTED.into_iter().filter(|version| version.era() == Era::Modern);
+        let mut frame = self.cacheable(Era::Modern, self.cache);
+        frame.server = ServerIdentity::new(&self.implementation);
         DiscoverResult {
             supported_versions: modern.map(|version| version.to_string()).collect(),
             capabilities: self.capabilities(Era::Modern),
             instructions: self.instructions.clone(),
-            frame: self.cacheable(Era::Modern, self.cache),
+            frame,
         }
     }
 
