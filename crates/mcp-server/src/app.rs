@@ -20,6 +20,7 @@ use crate::catalog::Catalog;
 use crate::error::ServerError;
 use crate::executor::ComfyExecutor;
 use crate::settings::Settings;
+use crate::updates::Updates;
 
 /// How long `cancel_job` waits for a running job to end.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
@@ -40,6 +41,8 @@ pub struct App {
     pub queue: Queue,
     /// Events of jobs.
     pub hub: Hub,
+    /// News of jobs for those who subscribe to them.
+    pub updates: Updates,
     /// ComfyUI.
     pub pool: Arc<Pool>,
     /// Workflows by name.
@@ -91,10 +94,16 @@ impl App {
                 tracing::info!(jobs = found, "jobs that ran when the server stopped are taken up again");
             }
         }
-        let queue = Queue::new(jobs, queue_config(&settings), Arc::new(Announcer(hub.clone())));
+        let updates = Updates::default();
+        let announcer = Announcer { hub: hub.clone(), updates: updates.clone() };
+        let queue = Queue::new(jobs, queue_config(&settings), Arc::new(announcer));
         let artifacts = storage.artifacts();
-        let executor =
-            ComfyExecutor { pool: Arc::clone(&pool), hub: hub.clone(), artifacts: artifacts.clone() };
+        let executor = ComfyExecutor {
+            pool: Arc::clone(&pool),
+            hub: hub.clone(),
+            updates: updates.clone(),
+            artifacts: artifacts.clone(),
+        };
         tokio::spawn(forget_old(storage.clone(), settings.job_retention(), stopping.clone()));
         let workers = tokio::spawn({
             let (queue, stop) = (queue.clone(), stopping.clone());
@@ -109,12 +118,15 @@ impl App {
             settings,
             queue,
             hub,
+            updates,
             pool,
             artifacts,
             storage,
             stopping,
         };
-        Ok(Running { app: Arc::new(app), workers, sandbox })
+        let app = Arc::new(app);
+        tokio::spawn(app.updates.clone().run(Arc::clone(&app)));
+        Ok(Running { app, workers, sandbox })
     }
 
     /// Makes a plan from what is installed. When it fails for a name or a file that isn't there, the list may be old:
@@ -234,7 +246,7 @@ async fn forget_old(storage: Storage, retention: Duration, stop: CancellationTok
 async fn prune(storage: &Storage, mut before: jiff::Timestamp) -> anyhow::Result<u64> {
     let states = vec![JobState::Queued, JobState::Running];
     let unfinished = JobFilter { owner: None, states, limit: MAX_UNFINISHED, before: None };
-    if let Some(oldest) = storage.jobs().list(&unfinished).await?.last() {
+    if let Some(oldest) = storage.jobs().summaries(&unfinished).await?.last() {
         // Its inputs were stored just before it.
         before = before.min(oldest.created_at.checked_sub(Duration::from_hours(24))?);
     }
@@ -297,18 +309,22 @@ fn queue_config(settings: &Settings) -> QueueConfig {
     }
 }
 
-/// Carries changes of state to the hub.
-struct Announcer(Hub);
+/// Carries changes of state to those who wait, and to those who subscribe.
+struct Announcer {
+    hub: Hub,
+    updates: Updates,
+}
 
 impl Observer for Announcer {
     fn job_changed(&self, job: &Job) {
         let message =
             job.error.as_ref().filter(|_| job.state == JobState::Failed).map(|error| error.message.clone());
         let change = StateChange { state: job.state.as_str().to_owned(), message };
-        self.0.publish(job.id.as_str(), Event::State(change));
+        self.hub.publish(job.id.as_str(), Event::State(change));
         if job.state.is_terminal() {
-            self.0.close(job.id.as_str());
+            self.hub.close(job.id.as_str());
         }
+        self.updates.changed(&job.id);
         tracing::info!(
             job.id = %job.id, job.state = job.state.as_str(), job.tool = %job.kind, job.attempt = job.attempt,
             error.code = job.error.as_ref().map(|error| error.code.as_str()),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use mcp_protocol::ToolError;
+use jsonrpsee::types::ErrorObjectOwned;
+use mcp_protocol::{ToolError, error as rpc};
 use serde_json::{Value, json};
 use workflow_analyzer::Diagnostic;
 use workflow_analyzer::edit::EditError;
@@ -105,6 +106,9 @@ pub enum ServerError {
     /// Too many keys are being verified at once.
     #[error("too many API keys are being verified")]
     Busy,
+    /// The server stops, and a call that waits for a person can't wait on.
+    #[error("the server is stopping")]
+    Stopping,
     /// Something of ours failed.
     #[error("the server failed to do this")]
     Internal(#[source] anyhow::Error),
@@ -149,6 +153,7 @@ impl ServerError {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy => "busy",
+            Self::Stopping => "stopping",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -188,6 +193,7 @@ impl ServerError {
                 return Some(format!("call again in {:.1} seconds", wait.as_secs_f64()));
             }
             Self::Busy => "call again in a second",
+            Self::Stopping => "call again when it is back",
             Self::Internal(_) => "call again; if it goes on, the server's log says more",
             _ => return None,
         };
@@ -201,9 +207,11 @@ impl ServerError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) | Self::QueueFull { .. } | Self::OwnQueueFull { .. } | Self::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unavailable(_)
+            | Self::QueueFull { .. }
+            | Self::OwnQueueFull { .. }
+            | Self::Busy
+            | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -264,6 +272,27 @@ impl From<ServerError> for ToolError {
             message: error.to_string(),
             remedy: error.remedy(),
             data: error.data().map(Box::new),
+        }
+    }
+}
+
+impl From<ServerError> for ErrorObjectOwned {
+    /// For what isn't a tool: resources, prompts, tasks, and the guard.
+    fn from(refused: ServerError) -> Self {
+        let text = match refused.remedy() {
+            Some(remedy) => format!("{refused}; {remedy}"),
+            None => refused.to_string(),
+        };
+        match refused {
+            ServerError::Unauthenticated(_) => rpc::unauthenticated(text),
+            ServerError::Forbidden(_) => rpc::forbidden(text),
+            ServerError::RateLimited { retry_after } => {
+                rpc::rate_limited(text, retry_after.unwrap_or_default())
+            }
+            ServerError::Busy => rpc::error(rpc::OVERLOADED, text),
+            ServerError::Internal(_) => rpc::internal(),
+            ServerError::Unavailable(_) => rpc::error(rpc::INTERNAL_ERROR, text),
+            other => rpc::error_with(rpc::INVALID_PARAMS, text, json!({"code": other.code()})),
         }
     }
 }

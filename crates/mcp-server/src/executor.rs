@@ -19,6 +19,7 @@ use storage::ArtifactStore;
 use self::failure::{Retry, failed, left_out, node_failed};
 use crate::backend::{Pool, Slot, describe};
 use crate::plan::Plan;
+use crate::updates::Updates;
 
 /// What a job came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub struct ComfyExecutor {
     pub pool: Arc<Pool>,
     /// Where progress goes.
     pub hub: Hub,
+    /// Who subscribes to jobs hears of it too.
+    pub updates: Updates,
     /// Where inputs come from and outputs go.
     pub artifacts: ArtifactStore,
 }
@@ -56,7 +59,7 @@ impl Executor for ComfyExecutor {
             .map_err(|_| failed("internal_error", "the result can't be stored", Retry::No))?;
         // Before the change of state, after which the stream is closed.
         let done = Progress { fraction: 1.0, message: Some("done".into()), ..Progress::default() };
-        self.hub.publish(job.id.as_str(), Event::Progress(done));
+        self.tell(&job, done);
         Ok(result)
     }
 }
@@ -145,15 +148,18 @@ impl ComfyExecutor {
         };
         if let Some(fraction) = fraction {
             let message = step.map(|(value, max)| format!("step {value} of {max}"));
-            let event = Progress { fraction, message, node, step };
-            self.hub.publish(job.id.as_str(), Event::Progress(event));
+            self.tell(job, Progress { fraction, message, node, step });
         }
     }
 
     /// Tells what is being done; the fraction stays where it is.
     fn say(&self, job: &Job, message: &str) {
-        let event = Progress { message: Some(message.into()), ..Progress::default() };
-        self.hub.publish(job.id.as_str(), Event::Progress(event));
+        self.tell(job, Progress { message: Some(message.into()), ..Progress::default() });
+    }
+
+    fn tell(&self, job: &Job, progress: Progress) {
+        self.hub.publish(job.id.as_str(), Event::Progress(progress));
+        self.updates.moved(&job.id);
     }
 }
 

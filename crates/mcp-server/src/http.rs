@@ -18,7 +18,7 @@ use storage::Artifact;
 use crate::app::App;
 use crate::backend::Health;
 use crate::error::ServerError;
-use crate::{guard, inputs};
+use crate::{artifacts, guard};
 
 /// All doors. Only `/health` is open when authentication is on.
 pub fn router(app: &Arc<App>, server: Server) -> Router {
@@ -76,7 +76,7 @@ async fn artifact(
     headers: HeaderMap,
 ) -> Result<Response, ServerError> {
     guard::admit(&app, &principal, "get_image")?;
-    let artifact = inputs::owned(&app, &principal, &id).await?;
+    let artifact = artifacts::owned(&app, &principal, &id).await?;
     let etag = format!("\"{}\"", artifact.sha256);
     if header_is(&headers, header::IF_NONE_MATCH, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());

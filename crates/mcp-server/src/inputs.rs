@@ -1,11 +1,11 @@
 //! Images that a call brings or names: checked, and kept as artifacts of the caller.
 
 use auth::Principal;
-use bytes::Bytes;
 use futures::stream;
 use storage::{Artifact, NewArtifact};
 
 use crate::app::App;
+use crate::artifacts;
 use crate::error::ServerError;
 use crate::images::{self, Picture, PictureError};
 use crate::plan::InputPicture;
@@ -23,7 +23,7 @@ pub async fn picture(
     text: &str,
 ) -> Result<InputPicture, ServerError> {
     if let Some(id) = artifact_id(text, app.base_url().as_deref()) {
-        let artifact = owned(app, principal, id).await?;
+        let artifact = artifacts::owned(app, principal, id).await?;
         return stored(app, field, artifact).await;
     }
     let picture = images::from_text(text.to_owned()).await.map_err(invalid(field))?;
@@ -38,15 +38,8 @@ pub async fn picture(
 
 /// Whether any part of the image is transparent.
 pub async fn has_transparency(app: &App, field: &str, image: &InputPicture) -> Result<bool, ServerError> {
-    let bytes = read(app, &image.artifact).await?;
+    let bytes = artifacts::bytes(app, &image.artifact, MAX_INPUT_BYTES).await?;
     images::has_transparency(bytes).await.map_err(invalid(field))
-}
-
-/// The artifact, if it is the caller's.
-pub async fn owned(app: &App, principal: &Principal, id: &str) -> Result<Artifact, ServerError> {
-    let missing = || ServerError::NotFound { kind: "artifact", id: id.to_owned() };
-    let artifact = app.artifacts.get(id).await.map_err(ServerError::internal)?.ok_or_else(missing)?;
-    if artifact.owner == principal.client_id { Ok(artifact) } else { Err(missing()) }
 }
 
 /// The id in an artifact's URI or in its URL at this server, or the id itself.
@@ -72,18 +65,12 @@ async fn stored(app: &App, field: &str, artifact: Artifact) -> Result<InputPictu
     let (extension, width, height) = if let (Some(extension), Some(width), Some(height)) = known {
         (extension, width, height)
     } else {
-        let bytes = read(app, &artifact.id).await?;
+        let bytes = artifacts::bytes(app, &artifact.id, MAX_INPUT_BYTES).await?;
         let picture = images::inspect(bytes).await.map_err(invalid(field))?;
         (picture.extension, picture.width, picture.height)
     };
     let reference = reference(&artifact.sha256, extension);
     Ok(InputPicture { artifact: artifact.id, reference, width, height })
-}
-
-async fn read(app: &App, id: &str) -> Result<Bytes, ServerError> {
-    let found = app.artifacts.read_all(id, MAX_INPUT_BYTES).await.map_err(ServerError::internal)?;
-    let missing = || ServerError::NotFound { kind: "artifact", id: id.to_owned() };
-    found.map(|(_, bytes)| bytes).ok_or_else(missing)
 }
 
 fn invalid(field: &str) -> impl Fn(PictureError) -> ServerError {

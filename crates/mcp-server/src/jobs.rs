@@ -1,24 +1,23 @@
 //! Jobs as tools see them: submit, wait while telling the progress, look up for the owner alone, and answer.
 
+mod answer;
+
 use std::time::Duration;
 
 use auth::Principal;
-use futures::FutureExt as _;
 use job_queue::{Enqueued, Job, JobId, JobState, NewJob, Priority, Queue, QueueError};
-use mcp_protocol::wire::Content;
-use mcp_protocol::{CallContext, ToolError, ToolReply};
-use progress::{Event, Progress};
-use serde::Deserialize as _;
-use serde_json::json;
+use mcp_protocol::{CallContext, ToolReply};
+use progress::Event;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::answer::{made, reply, shown, view};
 use crate::app::App;
 use crate::error::ServerError;
-use crate::executor::Finished;
-use crate::images::PREVIEW_BYTES;
+use crate::guard::principal;
 use crate::plan::Plan;
-use crate::views::{ArtifactView, Brief, JobReply, JobView};
+use crate::tasks;
+use crate::views::{Brief, JobReply};
 
 /// A job is begun this often before it is given up.
 const MAX_ATTEMPTS: u32 = 3;
@@ -47,8 +46,7 @@ pub async fn repeated(
     let found = app.storage.jobs().find(&principal.client_id, key).await.map_err(ServerError::internal)?;
     let Some(job) = found else { return Ok(None) };
     check_same(&job, delivery)?;
-    let job = wait(app, cx, job, delivery.wait.unwrap_or(app.default_wait())).await?;
-    made(app, &job).await.map(Some)
+    begun(app, cx, job, delivery).await.map(Some)
 }
 
 /// A key stands for one job; other arguments under it are a mistake of the caller's.
@@ -83,10 +81,27 @@ pub async fn run(
     new.idempotency_key.clone_from(&delivery.idempotency_key);
     let (enqueued, guard) = submit(app, new).await?;
     check_same(enqueued.job(), &delivery)?;
-    let job = wait(app, cx, enqueued.into_job(), delivery.wait.unwrap_or(app.default_wait())).await?;
+    let reply = begun(app, cx, enqueued.into_job(), &delivery).await;
     if let Some(guard) = guard {
         guard.disarm();
     }
+    reply
+}
+
+/// What a call that has its job answers: a task at once where the client takes tasks, else the job when it has ended or
+/// the wait is over.
+async fn begun(
+    app: &App,
+    cx: &CallContext,
+    job: Job,
+    delivery: &Delivery,
+) -> Result<ToolReply<JobReply>, ServerError> {
+    cx.set_subject(job.id.as_str());
+    if cx.supports_tasks() && !job.state.is_terminal() {
+        let task = tasks::task(app, &job).await?;
+        return Ok(reply(app, &job).await?.as_task(task));
+    }
+    let job = wait(app, cx, job, delivery.wait.unwrap_or(app.default_wait())).await?;
     made(app, &job).await
 }
 
@@ -144,159 +159,19 @@ fn tell(cx: &CallContext, event: &Event) {
     }
 }
 
+/// The job that a call is about, if it is the caller's.
+pub async fn of_call(app: &App, cx: &CallContext, id: &str) -> Result<Job, ServerError> {
+    let job = owned(app, &*principal(cx)?, id).await?;
+    cx.set_subject(job.id.as_str());
+    Ok(job)
+}
+
 /// The job, if it is the caller's.
 pub async fn owned(app: &App, principal: &Principal, id: &str) -> Result<Job, ServerError> {
     let missing = || ServerError::NotFound { kind: "job", id: id.to_owned() };
     let parsed: JobId = id.parse().map_err(|_| missing())?;
     let job = app.queue.get(&parsed).await?.ok_or_else(missing)?;
     if job.owner == principal.client_id { Ok(job) } else { Err(missing()) }
-}
-
-/// What the tool that makes a job answers: for a job that failed, an error that has the job.
-async fn made(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerError> {
-    let reply = reply(app, job).await?;
-    let Some(error) = &reply.output.job.error else { return Ok(reply) };
-    let error = ToolError {
-        code: error.code.clone(),
-        message: error.message.clone(),
-        remedy: error.remedy.clone(),
-        data: Some(Box::new(json!({"job_id": job.id}))),
-    };
-    Ok(reply.failed(error))
-}
-
-/// What is answered about a job: the text, a small preview, and a link to each artifact.
-pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerError> {
-    let mut view = view(app, job).await?;
-    let mut content = vec![Content::text(String::new())];
-    if job.state == JobState::Succeeded
-        && let Some(result) = &job.result
-        && let Ok(finished) = Finished::deserialize(result)
-    {
-        let base_url = app.base_url();
-        let mut preview_room = PREVIEW_BYTES;
-        for id in &finished.artifacts {
-            let Some(artifact) = app.artifacts.get(id).await.map_err(ServerError::internal)? else {
-                continue;
-            };
-            if let Some((media_type, bytes)) =
-                app.artifacts.preview(id).await.map_err(ServerError::internal)?
-                && bytes.len() <= preview_room
-            {
-                preview_room -= bytes.len();
-                content.push(Content::image(bytes, media_type));
-            }
-            let artifact = ArtifactView::new(artifact, base_url.as_deref());
-            content.push(link(&artifact));
-            view.artifacts.push(artifact);
-        }
-        view.texts = finished.texts;
-        view.warnings.extend(finished.warnings);
-    }
-    let next = next_step(&view);
-    content[0] = Content::text(text(&view, next.as_deref()));
-    Ok(ToolReply::with_content(JobReply { job: view, next }, content))
-}
-
-/// A job with its place in the queue or its progress.
-async fn view(app: &App, job: &Job) -> Result<JobView, ServerError> {
-    let mut view = JobView::new(job);
-    match job.state {
-        JobState::Queued => view.position = app.queue.position(&job.id).await?,
-        JobState::Running => {
-            if let Some(progress) = latest_progress(app, job) {
-                view.progress = Some((progress.fraction * 1000.0).floor() / 1000.0);
-                view.message = progress.message.or(view.message);
-            }
-        }
-        _ => {}
-    }
-    Ok(view)
-}
-
-/// The last progress that was told, if any is still kept.
-fn latest_progress(app: &App, job: &Job) -> Option<Progress> {
-    let mut events = app.hub.subscribe(job.id.as_str(), None);
-    let mut latest = None;
-    while let Some(Some(envelope)) = events.next().now_or_never() {
-        if let Event::Progress(progress) = envelope.event {
-            latest = Some(progress);
-        }
-    }
-    latest
-}
-
-fn link(artifact: &ArtifactView) -> Content {
-    Content::ResourceLink {
-        uri: artifact.uri.clone(),
-        name: artifact.file_name.clone(),
-        title: None,
-        description: artifact.url.clone(),
-        mime_type: Some(artifact.media_type.clone()),
-        size: Some(artifact.bytes),
-    }
-}
-
-fn next_step(view: &JobView) -> Option<String> {
-    use crate::views::State;
-    match view.state {
-        State::Queued | State::Running => {
-            Some(format!("call wait_for_job with job_id {} to wait on, or cancel_job to stop it", view.id))
-        }
-        State::Succeeded if !view.artifacts.is_empty() => {
-            Some("get_image gives a picture in full size; its uri is an image for img2img".to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// The job in a few lines, for a model that sees text alone.
-fn text(view: &JobView, next: Option<&str>) -> String {
-    use std::fmt::Write as _;
-    let state = serde_json::to_value(view.state).ok();
-    let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or_default();
-    let mut text = format!("job {} {state} ({}, workflow {})", view.id, view.tool, view.workflow);
-    if let Some(position) = view.position {
-        let _ = write!(text, ", {position} before it");
-    }
-    if let Some(progress) = view.progress {
-        let _ = write!(text, ", {:.0} %", progress * 100.0);
-    }
-    if let Some(seed) = view.seed {
-        let _ = write!(text, ", seed {seed}");
-    }
-    if !view.parameters.is_empty() {
-        let told = view.parameters.iter().map(|(name, value)| match value.as_str() {
-            Some(value) => format!("{name} {value}"),
-            None => format!("{name} {value}"),
-        });
-        let _ = write!(text, "\n{}", told.collect::<Vec<_>>().join(", "));
-    }
-    if let Some(message) = &view.message {
-        let _ = write!(text, "\n{message}");
-    }
-    if let Some(error) = &view.error {
-        let _ = write!(text, "\n{}: {}", error.code, error.message);
-        if let Some(remedy) = &error.remedy {
-            let _ = write!(text, "; {remedy}");
-        }
-    }
-    for artifact in &view.artifacts {
-        let _ = write!(text, "\n{}", artifact.uri);
-        if let (Some(width), Some(height)) = (artifact.width, artifact.height) {
-            let _ = write!(text, " {width}x{height}");
-        }
-    }
-    for warning in &view.warnings {
-        let _ = write!(text, "\nwarning: {warning}");
-    }
-    for line in &view.texts {
-        let _ = write!(text, "\n{line}");
-    }
-    if let Some(next) = next {
-        let _ = write!(text, "\n{next}");
-    }
-    text
 }
 
 /// Cancels a job whose caller went away before it learned the id.

@@ -4,6 +4,7 @@
 //! for what it is made of.
 
 pub mod app;
+pub mod artifacts;
 pub mod backend;
 pub mod catalog;
 pub mod cli;
@@ -15,9 +16,14 @@ pub mod images;
 pub mod inputs;
 pub mod jobs;
 pub mod keys;
+mod models;
 pub mod plan;
+mod prompts;
+mod resources;
 pub mod serve;
 pub mod settings;
+mod tasks;
 pub mod telemetry;
 mod tools;
+pub mod updates;
 pub mod views;

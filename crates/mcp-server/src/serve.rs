@@ -7,15 +7,24 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use auth::{ClientEntry, KeyStore, Principal};
 use mcp_protocol::jsonrpsee::core::middleware::RpcServiceBuilder;
-use mcp_protocol::{GuardLayer, Limits, Server, ServerInfo};
+use mcp_protocol::wire::Icon;
+use mcp_protocol::{CacheHints, GuardLayer, Limits, Server, ServerInfo, SessionLimits};
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
 use crate::app::{App, Sharing};
+use crate::resources::Library;
 use crate::settings::Settings;
-use crate::{guard, http, tools};
+use crate::tasks::JobTasks;
+use crate::{guard, http, prompts, tools};
 
 const INSTRUCTIONS: &str = "Makes and changes pictures through ComfyUI. A call that takes long answers with a job's id: \
     go on with wait_for_job. Pictures are artifacts: give their uri as `image` to work on them.";
+
+/// A picture of hills and a sun.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' \
+    height='16' rx='3' fill='%23235'/%3E%3Cpath d='M2 13l4-6 3 4 2-2 3 4zM12 4a1 1 0 1 0 .1 0' fill='%23fc5'/%3E%3C/svg%3E";
 
 /// How long open connections may take to end after a stop is asked.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -54,6 +63,8 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
         () = running.workers_ended() => Err(anyhow::anyhow!("the workers of the queue ended")),
     };
     exit_on_another_signal(signals);
+    // Streams that stay open for good would hold up the end of the connections.
+    server.close_streams();
     app.stopping.cancel();
     if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
         tracing::warn!("some connections did not end in time; they are closed");
@@ -113,22 +124,50 @@ fn exit_on_another_signal(mut signals: StopSignals) {
     });
 }
 
-/// The MCP server with all tools, behind the guard.
+/// The MCP server with all that it offers, behind the guard.
 pub fn server(app: &Arc<App>) -> anyhow::Result<Server> {
-    let info = ServerInfo {
+    let guarded = Arc::clone(app);
+    let guard = GuardLayer::new(move |request| guard::check_request(&guarded, request));
+    let builder = Server::builder(about())
+        .session_store(app.storage.sessions())
+        .limits(limits(&app.settings))
+        .notifier(app.updates.notifier().clone())
+        .resources(Library(Arc::clone(app)), CacheHints::NONE)
+        .tasks(Arc::new(JobTasks(Arc::clone(app))));
+    let builder = match &app.settings.request_state_key {
+        Some(key) => builder.state_key(Sha256::digest(key.expose_secret()).into()),
+        None => builder,
+    };
+    let builder = prompts::add_all(builder, app);
+    let (builder, manifest) = tools::add_all(builder, app);
+    manifest.fill(builder.descriptions());
+    Ok(builder.layers(RpcServiceBuilder::new().layer(guard)).build()?)
+}
+
+fn about() -> ServerInfo {
+    ServerInfo {
         name: "comfyui-mcp-server".into(),
         title: Some("ComfyUI".into()),
         version: env!("CARGO_PKG_VERSION").into(),
         instructions: Some(INSTRUCTIONS.into()),
-        ..ServerInfo::default()
+        description: Some("Makes and changes pictures with the models and workflows of a ComfyUI".into()),
+        website_url: None,
+        icons: vec![Icon {
+            src: ICON.into(),
+            mime_type: Some("image/svg+xml".into()),
+            sizes: vec!["any".into()],
+            theme: None,
+        }],
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let sessions = SessionLimits {
+        max_sessions: settings.max_sessions,
+        max_per_client: settings.max_sessions_per_client,
+        ..SessionLimits::default()
     };
-    let guarded = Arc::clone(app);
-    let guard = GuardLayer::new(move |request| guard::check_call(&guarded, request));
-    let limits = Limits { max_message_bytes: app.settings.max_body_bytes, ..Limits::default() };
-    let builder = Server::builder(info).session_store(app.storage.sessions()).limits(limits);
-    let (builder, manifest) = tools::add_all(builder, app);
-    manifest.fill(builder.descriptions());
-    Ok(builder.layers(RpcServiceBuilder::new().layer(guard)).build()?)
+    Limits { max_message_bytes: settings.max_body_bytes, sessions, ..Limits::default() }
 }
 
 async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {

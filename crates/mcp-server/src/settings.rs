@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::{Config, File, Map};
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -16,6 +16,9 @@ const DEFAULT_FILES: [&str; 3] = ["config.toml", "config.json", "config/config.t
 
 /// Keys of the Python original whose parts do not exist here: accepted, so that its file keeps working, and reported.
 const RETIRED_KEYS: [&str; 4] = ["dashboard_host", "dashboard_port", "queue_save_path", "context_save_path"];
+
+/// In characters.
+const MIN_STATE_KEY: usize = 32;
 
 /// Everything that can be configured. Each key is also an environment variable, in upper case.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -46,6 +49,16 @@ pub struct Settings {
     pub enable_auth: bool,
     /// The file with the clients' keys, permissions and rate limits. Read when `enable_auth` is set.
     pub auth_config_path: PathBuf,
+    /// How many sessions of MCP's 2025 revisions may be open; one without a request for an hour is forgotten.
+    #[schemars(range(min = 1))]
+    pub max_sessions: usize,
+    /// How many of them one client may have.
+    #[schemars(range(min = 1))]
+    pub max_sessions_per_client: usize,
+    /// A secret text of at least 32 characters that signs what MCP clients bring back with the answer to a question.
+    /// Without one it is made at each start; servers behind one address need the same.
+    #[schemars(with = "Option<String>")]
+    pub request_state_key: Option<SecretString>,
     /// How many jobs run at once.
     #[schemars(range(min = 1, max = 256))]
     pub max_concurrent_jobs: usize,
@@ -112,6 +125,9 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             enable_auth: false,
             auth_config_path: "auth_config.json".into(),
+            max_sessions: 1000,
+            max_sessions_per_client: 100,
+            request_state_key: None,
             max_concurrent_jobs: 2,
             max_queued_jobs: 1000,
             max_queued_jobs_per_client: 200,
@@ -292,6 +308,16 @@ impl Settings {
         }
         if self.max_queued_jobs == 0 || self.max_queued_jobs_per_client == 0 {
             return invalid("max_queued_jobs", "expected at least 1, and max_queued_jobs_per_client too");
+        }
+        if self.max_sessions == 0 || self.max_sessions_per_client == 0 {
+            return invalid("max_sessions", "expected at least 1, and max_sessions_per_client too");
+        }
+        if self
+            .request_state_key
+            .as_ref()
+            .is_some_and(|key| key.expose_secret().chars().count() < MIN_STATE_KEY)
+        {
+            return invalid("request_state_key", "expected at least 32 characters that nobody can guess");
         }
         if self.wait_seconds > 3600 {
             return invalid("wait_seconds", "expected at most 3600");

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::begin::Checkpoint;
 use super::{ComfyExecutor, Finished};
 use crate::backend::Pool;
+use crate::updates::Updates;
 
 /// No test waits longer.
 const LONG: Duration = Duration::from_mins(1);
@@ -75,7 +76,7 @@ impl Bench {
         let config = StorageConfig { max_artifact_bytes, ..StorageConfig::in_folder(data.path()) };
         let artifacts = Storage::open(&config).await.unwrap().artifacts();
         let hub = Hub::new(HubConfig::default());
-        let executor = ComfyExecutor { pool, hub: hub.clone(), artifacts };
+        let executor = ComfyExecutor { pool, hub: hub.clone(), updates: Updates::default(), artifacts };
         let store = Arc::new(MemoryStore::new());
         let stop_on_cancel = Arc::new(Mutex::new(None));
         let soon = Duration::from_millis(10);

@@ -110,12 +110,22 @@ pub(super) fn unknown<'a>(field: &str, name: &str, options: impl Iterator<Item =
     }
 }
 
+fn has(option: &str, words: &[&str]) -> bool {
+    let name = option.to_lowercase();
+    words.iter().any(|word| name.contains(word))
+}
+
+/// The files that a person could want for a picture, the default first: all but those of other trades. One for
+/// inpainting may be wanted; the person knows for what.
+pub(super) fn wanted<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    let wanted = |option: &&str| has(option, &["inpaint"]) || !has(option, &OTHER_TRADES);
+    let default = default_model(options);
+    let others = options.iter().copied().filter(wanted).filter(|option| Some(*option) != default);
+    default.into_iter().chain(others).collect()
+}
+
 /// The first file that is likely to make a picture from a text.
 pub(super) fn default_model<'a>(options: &[&'a str]) -> Option<&'a str> {
-    let has = |option: &str, words: &[&str]| {
-        let name = option.to_lowercase();
-        words.iter().any(|word| name.contains(word))
-    };
     let usable = || options.iter().copied().filter(|option| !has(option, &OTHER_TRADES));
     usable()
         .find(|option| has(option, &FAMILIES))
@@ -229,6 +239,21 @@ mod tests {
         ];
         for (options, expected) in cases {
             assert_eq!(default_model(options), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_offered_what_makes_pictures() {
+        let cases: [(&[&str], &[&str]); 3] = [
+            (
+                &["svd_xt.pt", "a.pt", "sd15-inpainting.pt", "sdxl.pt", "sd_xl_refiner_1.0.pt"],
+                &["sdxl.pt", "a.pt", "sd15-inpainting.pt"],
+            ),
+            (&["svd_xt.pt"], &["svd_xt.pt"]),
+            (&[], &[]),
+        ];
+        for (options, expected) in cases {
+            assert_eq!(wanted(options), expected, "{options:?}");
         }
     }
 

@@ -99,15 +99,21 @@ fn installed_model(
     analysis: &Analysis,
     model: &str,
 ) -> Result<String, ServerError> {
-    let options = analysis
-        .parameter("model")
-        .and_then(|parameter| parameter.bindings.first())
-        .and_then(|binding| Some(info.options(&graph.nodes.get(&binding.node)?.class_type, &binding.input)))
-        .ok_or_else(|| ServerError::InvalidArgument {
-            field: "model".into(),
-            problem: "this workflow loads no model that could be chosen".into(),
-        })?;
+    let options = model_options(graph, info, analysis).ok_or_else(|| ServerError::InvalidArgument {
+        field: "model".into(),
+        problem: "this workflow loads no model that could be chosen".into(),
+    })?;
     choose::named(&options, model)
         .map(str::to_owned)
         .ok_or_else(|| choose::unknown("model", model, options.iter().copied()))
+}
+
+/// What the graph's own loader offers; `None` where it loads no model.
+pub(super) fn model_options<'a>(
+    graph: &Graph,
+    info: &'a ObjectInfo,
+    analysis: &Analysis,
+) -> Option<Vec<&'a str>> {
+    let binding = analysis.parameter("model")?.bindings.first()?;
+    Some(info.options(&graph.nodes.get(&binding.node)?.class_type, &binding.input))
 }

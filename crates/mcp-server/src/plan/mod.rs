@@ -20,7 +20,7 @@ use workflow_analyzer::{Graph, ObjectInfo, Severity, analyze, validate};
 
 use self::choose::Means;
 use self::draft::Draft;
-use crate::catalog::{Catalog, Workflow};
+use crate::catalog::{Catalog, Origin, Workflow};
 use crate::error::ServerError;
 
 /// A graph that a call brings may have this many nodes: some ten times the largest that people share.
@@ -205,6 +205,29 @@ pub fn is_runnable(info: &ObjectInfo, workflow: &Workflow) -> bool {
     let mut draft = Draft::new(info, workflow, Files::All, &Map::new());
     let is_error = |severity: Severity| severity == Severity::Error;
     draft.fill_in(None).is_ok() && !validate(&draft.graph, info).iter().any(|found| is_error(found.severity))
+}
+
+/// The models that a call which names none could be given, the one that it is given first. None for a workflow that isn't
+/// shipped: it means its own.
+pub fn model_choices(
+    info: &ObjectInfo,
+    catalog: &Catalog,
+    workflow: Option<&str>,
+) -> Result<Vec<String>, ServerError> {
+    let options = if let Some(name) = workflow {
+        let workflow = find(catalog, name)?;
+        let analysis = analyze(&workflow.graph, info);
+        let options = draft::model_options(&workflow.graph, info, &analysis).unwrap_or_default();
+        if workflow.origin == Origin::Shipped { options } else { Vec::new() }
+    } else {
+        let mut options = info.options("CheckpointLoaderSimple", "ckpt_name");
+        // Without text encoders and a VAE they are of no use.
+        if catalog.get("txt2img_diffusion_model").is_some_and(|workflow| is_runnable(info, workflow)) {
+            options.extend(info.options("UNETLoader", "unet_name"));
+        }
+        options
+    };
+    Ok(choose::wanted(&options).into_iter().map(str::to_owned).collect())
 }
 
 /// Reads a graph that a call brings.

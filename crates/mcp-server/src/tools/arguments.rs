@@ -29,6 +29,14 @@ pub(super) struct Sampling {
     pub(super) scheduler: Option<String>,
     pub(super) loras: Option<Vec<LoraArgs>>,
     pub(super) workflow: Option<String>,
+    // How the call is made and not what it asks for: under one idempotency key it may differ.
+    #[serde(skip_serializing_if = "is_no_part")]
+    pub(super) interactive: Option<bool>,
+}
+
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde passes it like that")]
+fn is_no_part(_: &Option<bool>) -> bool {
+    true
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

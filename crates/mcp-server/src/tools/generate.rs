@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{Queueing, Sampling, delivery};
-use super::{creates, files, principal};
+use super::{ask, creates, files, principal};
 use crate::app::App;
 use crate::error::ServerError;
 use crate::inputs;
@@ -104,7 +104,8 @@ impl Tool for GenerateImage {
             "generate_image",
             "Make a picture from text. If absent, model (see list_models), workflow (see list_workflows) and size are \
              chosen and the seed is random (a workflow of your own keeps its seed). A higher priority goes first. If the picture isn't done within \
-             wait_seconds (20), the answer is the job's id. The same idempotency_key gives the same job.",
+             wait_seconds (20), the answer is the job's id. The same idempotency_key gives the same job. \
+             With interactive, the person is asked for the model if several fit; nothing is made if they decline.",
         )
     }
 
@@ -118,6 +119,7 @@ impl Tool for GenerateImage {
         if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
             return Ok(reply);
         }
+        ask::model(app, &cx, &mut args.sampling).await?;
         let control = match args.controlnet {
             Some(control) => Some(Control {
                 image: inputs::picture(app, &principal, "controlnet.image", &control.image).await?,
@@ -157,6 +159,7 @@ impl Tool for Img2Img {
         if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
             return Ok(reply);
         }
+        ask::model(app, &cx, &mut args.sampling).await?;
         let image = inputs::picture(app, &principal, "image", &args.image).await?;
         let source = Source::Image { image, strength: args.strength.unwrap_or(IMG2IMG_STRENGTH) };
         let mut request = request(app, source, &args.prompt, &args.sampling);
@@ -184,6 +187,7 @@ impl Tool for Inpaint {
         if let Some(reply) = jobs::repeated(app, &cx, &principal, &delivery).await? {
             return Ok(reply);
         }
+        ask::model(app, &cx, &mut args.sampling).await?;
         let image = inputs::picture(app, &principal, "image", &args.image).await?;
         let mask = if let Some(mask) = &args.mask {
             Some(inputs::picture(app, &principal, "mask", mask).await?)

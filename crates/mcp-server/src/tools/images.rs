@@ -10,17 +10,13 @@ use serde_json::{Map, Value};
 
 use super::{principal, reads};
 use crate::app::App;
+use crate::artifacts::{self, MAX_INLINE_BYTES};
 use crate::error::ServerError;
-use crate::images::{self, PREVIEW_BYTES, PREVIEW_SIDE};
 use crate::inputs;
 use crate::views::ArtifactView;
 
 /// Gives a stored picture.
 pub(super) struct GetImage(pub(super) Arc<App>);
-
-/// A file in full size goes into the answer up to this many bytes: as base64 it has a third more, and clients on stdio
-/// read lines of 10 MiB.
-const MAX_INLINE_BYTES: u64 = 7 << 20;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct GetImageArgs {
@@ -60,11 +56,14 @@ impl Tool for GetImage {
         let app = &self.0;
         let base_url = app.base_url();
         let id = inputs::artifact_id(&args.artifact_id, base_url.as_deref()).unwrap_or(&args.artifact_id);
-        let artifact = inputs::owned(app, &*principal(&cx)?, id).await?;
-        let view = ArtifactView::new(artifact, base_url.as_deref());
+        let artifact = artifacts::owned(app, &*principal(&cx)?, id).await?;
+        if let Some(job) = &artifact.job_id {
+            cx.set_subject(job);
+        }
+        let view = ArtifactView::new(artifact.clone(), base_url.as_deref());
         let (media_type, bytes) = match args.size.unwrap_or(Size::Preview) {
             Size::Full => full(app, &view).await?,
-            Size::Preview => preview(app, &view).await?,
+            Size::Preview => artifacts::preview(app, &artifact, "artifact_id").await?,
         };
         let reply = ImageReply { artifact: view, media_type: media_type.clone(), bytes: bytes.len() };
         Ok(ToolReply::with_content(reply, vec![Content::image(bytes, media_type)]))
@@ -75,7 +74,7 @@ async fn full(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::Byte
     if artifact.bytes > MAX_INLINE_BYTES {
         return Err(ServerError::InvalidArgument { field: "size".into(), problem: too_large(artifact) });
     }
-    Ok((artifact.media_type.clone(), bytes(app, artifact).await?))
+    Ok((artifact.media_type.clone(), artifacts::bytes(app, &artifact.id, MAX_INLINE_BYTES).await?))
 }
 
 fn too_large(artifact: &ArtifactView) -> String {
@@ -85,23 +84,6 @@ fn too_large(artifact: &ArtifactView) -> String {
         Some(url) => format!("{size}; fetch it from {url}, or ask for size=preview"),
         None => format!("{size}; ask for size=preview"),
     }
-}
-
-async fn preview(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::Bytes), ServerError> {
-    if let Some(stored) = app.artifacts.preview(&artifact.id).await.map_err(ServerError::internal)? {
-        return Ok(stored);
-    }
-    let bytes = bytes(app, artifact).await?;
-    let made = images::resize(bytes, PREVIEW_SIDE, PREVIEW_BYTES).await;
-    let preview = made.map_err(|source| ServerError::InvalidImage { field: "artifact_id".into(), source })?;
-    Ok((preview.media_type.to_owned(), preview.bytes))
-}
-
-async fn bytes(app: &App, artifact: &ArtifactView) -> Result<bytes::Bytes, ServerError> {
-    let found = app.artifacts.read_all(&artifact.id, u64::MAX).await.map_err(ServerError::internal)?;
-    found
-        .map(|(_, bytes)| bytes)
-        .ok_or_else(|| ServerError::NotFound { kind: "artifact", id: artifact.id.clone() })
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl Tool for GetJobStatus {
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let job = jobs::owned(&self.0, &*principal(&cx)?, &args.job_id).await?;
+        let job = jobs::of_call(&self.0, &cx, &args.job_id).await?;
         Ok(jobs::reply(&self.0, &job).await?)
     }
 }
@@ -98,7 +98,7 @@ impl Tool for WaitForJob {
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let job = jobs::owned(&self.0, &*principal(&cx)?, &args.job_id).await?;
+        let job = jobs::of_call(&self.0, &cx, &args.job_id).await?;
         let limit = seconds(args.wait_seconds).unwrap_or(self.0.default_wait());
         let job = jobs::wait(&self.0, &cx, job, limit).await?;
         Ok(jobs::reply(&self.0, &job).await?)
@@ -121,7 +121,7 @@ impl Tool for CancelJob {
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
-        let job = jobs::owned(&self.0, &*principal(&cx)?, &args.job_id).await?;
+        let job = jobs::of_call(&self.0, &cx, &args.job_id).await?;
         let job = self.0.queue.cancel(&job.id).await.map_err(ServerError::from)?.unwrap_or(job);
         // A running job ends a moment later, when ComfyUI has let go of the prompt.
         let job = match job.state {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use mcp_protocol::wire::ToolDescription;
-use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
+use mcp_protocol::{CallContext, OutputSchema, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -47,7 +47,9 @@ impl Tool for GetToolsManifest {
     type Output = Manifest;
 
     fn definition(&self) -> ToolDefinition {
-        reads("get_tools_manifest", "All tools with their parameters.")
+        let mut definition = reads("get_tools_manifest", "All tools with their parameters.");
+        definition.output_schema = OutputSchema::Omitted;
+        definition
     }
 
     async fn call(&self, _: CallContext, _: Self::Args) -> Result<ToolReply<Manifest>, ToolError> {

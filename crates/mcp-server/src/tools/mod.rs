@@ -1,6 +1,7 @@
 //! The tools that agents call.
 
 mod arguments;
+mod ask;
 mod generate;
 mod images;
 mod jobs;
@@ -8,16 +9,15 @@ mod manifest;
 mod models;
 #[cfg(test)]
 mod tests;
-mod workflows;
+pub(crate) mod workflows;
 
 use std::sync::Arc;
 
-use auth::Principal;
 use mcp_protocol::wire::ToolAnnotations;
-use mcp_protocol::{CallContext, ServerBuilder, ToolDefinition};
+use mcp_protocol::{ServerBuilder, ToolDefinition};
 
 use crate::app::App;
-use crate::error::ServerError;
+use crate::guard::principal;
 use crate::plan::Files;
 
 /// Adds all tools.
@@ -47,12 +47,6 @@ impl ManifestSource {
     pub(crate) fn fill(self, tools: Vec<mcp_protocol::wire::ToolDescription>) {
         let _ = self.0.set(tools);
     }
-}
-
-/// Whoever calls. The transport's middleware puts the principal there, also where authentication is off; without one
-/// nothing is answered.
-fn principal(cx: &CallContext) -> Result<Arc<Principal>, ServerError> {
-    cx.extension::<Arc<Principal>>().cloned().ok_or(ServerError::Unauthenticated("the caller is not known"))
 }
 
 /// Where keys tell clients apart, what ComfyUI has in its folders may be anybody's.

@@ -11,22 +11,10 @@ use workflow_analyzer::ObjectInfo;
 use super::reads;
 use crate::app::App;
 use crate::error::ServerError;
+use crate::models::{KINDS, Kind};
 
 /// Lists model files, samplers and schedulers.
 pub(super) struct ListModels(pub(super) Arc<App>);
-
-/// Each kind, and the node input that offers its files.
-const KINDS: [(&str, &str, &str); 9] = [
-    ("checkpoints", "CheckpointLoaderSimple", "ckpt_name"),
-    ("diffusion_models", "UNETLoader", "unet_name"),
-    ("text_encoders", "CLIPLoader", "clip_name"),
-    ("vae", "VAELoader", "vae_name"),
-    ("loras", "LoraLoader", "lora_name"),
-    ("controlnet", "ControlNetLoader", "control_net_name"),
-    ("upscale_models", "UpscaleModelLoader", "model_name"),
-    ("samplers", "KSampler", "sampler_name"),
-    ("schedulers", "KSampler", "scheduler"),
-];
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ListModelsArgs {
@@ -52,24 +40,23 @@ impl Tool for ListModels {
 
     async fn call(&self, _: CallContext, args: Self::Args) -> Result<ToolReply<ModelList>, ToolError> {
         let kinds: Vec<_> = match &args.kind {
-            Some(kind) => KINDS.iter().filter(|(name, ..)| name == kind).collect(),
+            Some(kind) => Kind::named(kind).into_iter().collect(),
             None => KINDS.iter().collect(),
         };
         if kinds.is_empty() {
             let kind = args.kind.unwrap_or_default();
-            let nearest = workflow_analyzer::nearest(&kind, KINDS.iter().map(|(name, ..)| *name), 3);
+            let nearest = workflow_analyzer::nearest(&kind, KINDS.iter().map(|kind| kind.name), 3);
             let nearest = nearest.into_iter().map(str::to_owned).collect();
             return Err(ServerError::UnknownName { field: "kind".into(), name: kind, nearest }.into());
         }
         let installed = self.0.pool.installed().await.map_err(ServerError::from)?;
         let search = args.search.unwrap_or_default().to_lowercase();
-        let names = |class: &str, input: &str| found(&installed.info, class, input, &search);
-        let models = kinds.into_iter().map(|(kind, class, input)| (*kind, names(class, input)));
+        let models = kinds.into_iter().map(|kind| (kind.name, found(&installed.info, kind, &search)));
         Ok(ModelList { models: models.collect() }.into())
     }
 }
 
-fn found(info: &ObjectInfo, class: &str, input: &str, search: &str) -> Vec<String> {
-    let options = info.options(class, input).into_iter();
-    options.filter(|name| name.to_lowercase().contains(search)).map(str::to_owned).collect()
+fn found(info: &ObjectInfo, kind: &Kind, search: &str) -> Vec<String> {
+    let names = kind.names(info).into_iter();
+    names.filter(|name| name.to_lowercase().contains(search)).map(str::to_owned).collect()
 }

@@ -47,12 +47,13 @@ pub(super) struct WorkflowList {
     broken: Vec<BrokenEntry>,
 }
 
+/// A workflow as `list_workflows` and `comfy://workflows/{name}` show it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct WorkflowEntry {
-    name: String,
+pub(crate) struct WorkflowEntry {
+    pub(crate) name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    parameters: Vec<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) parameters: Vec<String>,
     /// Whether ComfyUI has all that it needs but the images that a call gives; unknown while ComfyUI can't be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     runnable: Option<bool>,
@@ -129,17 +130,19 @@ impl Tool for ListWorkflows {
 }
 
 fn entries(catalog: &Catalog, info: Option<&ObjectInfo>) -> Vec<WorkflowEntry> {
+    catalog.iter().map(|workflow| entry(workflow, info)).collect()
+}
+
+/// What is said of a workflow. Takes a core for a while.
+pub(crate) fn entry(workflow: &Workflow, info: Option<&ObjectInfo>) -> WorkflowEntry {
     let nothing = ObjectInfo::default();
-    let entry = |workflow: &Arc<Workflow>| {
-        let parameters = analyze(&workflow.graph, info.unwrap_or(&nothing)).parameters;
-        WorkflowEntry {
-            name: workflow.name.clone(),
-            description: workflow.description.clone(),
-            parameters: parameters.into_iter().map(|parameter| parameter.name).collect(),
-            runnable: info.map(|info| plan::is_runnable(info, workflow)),
-        }
-    };
-    catalog.iter().map(entry).collect()
+    let parameters = analyze(&workflow.graph, info.unwrap_or(&nothing)).parameters;
+    WorkflowEntry {
+        name: workflow.name.clone(),
+        description: workflow.description.clone(),
+        parameters: parameters.into_iter().map(|parameter| parameter.name).collect(),
+        runnable: info.map(|info| plan::is_runnable(info, workflow)),
+    }
 }
 
 impl Tool for RunWorkflow {
