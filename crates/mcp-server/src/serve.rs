@@ -47,6 +47,7 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
     let until = async move {
         stopping.cancelled().await;
+        // Streams that stay open for good would hold up the end of the connections.
         server.close_streams();
     };
     let mut serving = tokio::spawn(mcp_protocol::http::serve(listener, router, until));
@@ -63,8 +64,6 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
         () = running.workers_ended() => Err(anyhow::anyhow!("the workers of the queue ended")),
     };
     exit_on_another_signal(signals);
-    // Streams that stay open for good would hold up the end of the connections.
-    server.close_streams();
     app.stopping.cancel();
     if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
         tracing::warn!("some connections did not end in time; they are closed");
