@@ -36,6 +36,8 @@ pub const FORBIDDEN: i32 = -31403;
 pub const RATE_LIMITED: i32 = -31429;
 /// The server works on as many requests as it takes at once.
 pub const OVERLOADED: i32 = -31503;
+/// It took longer than a request may take here.
+pub const TIMED_OUT: i32 = -31504;
 
 /// An error object without data.
 pub fn error(code: i32, message: impl Into<String>) -> ErrorObjectOwned {
@@ -101,6 +103,10 @@ pub(crate) fn owner_overloaded(limit: usize) -> ErrorObjectOwned {
     )
 }
 
+pub(crate) fn timed_out(time: std::time::Duration) -> ErrorObjectOwned {
+    error(TIMED_OUT, format!("the request was cancelled: this server works on one for at most {time:?}"))
+}
+
 pub(crate) fn method_not_found(method: &str, era: Era) -> ErrorObjectOwned {
     let message = match (method, era) {
         ("initialize" | "ping", Era::Modern) => "has no place in 2026-07-28, which is stateless",
@@ -146,6 +152,7 @@ pub fn http_status(era: Era, code: i32) -> StatusCode {
         (FORBIDDEN, _) => StatusCode::FORBIDDEN,
         (RATE_LIMITED, _) => StatusCode::TOO_MANY_REQUESTS,
         (OVERLOADED, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (TIMED_OUT, _) => StatusCode::GATEWAY_TIMEOUT,
         (PARSE_ERROR | INVALID_REQUEST, _) => StatusCode::BAD_REQUEST,
         (METHOD_NOT_FOUND, Era::Modern) => StatusCode::NOT_FOUND,
         (HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_PROTOCOL_VERSION, _) => {

@@ -11,11 +11,8 @@ use super::headers::{self, Accept};
 use super::reply::{Envelope, Refusal, Source, reply};
 use crate::context::RequestInfo;
 use crate::error::{self, INVALID_REQUEST};
-use crate::server::{Admitted, Head};
+use crate::server::{Admitted, Head, LISTEN};
 use crate::wire::{CallToolParams, Era, Request, RequestId};
-
-/// A request that stays open.
-const LISTEN: &str = "subscriptions/listen";
 
 impl Endpoint {
     pub(super) async fn modern_request(

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -103,14 +104,36 @@ impl Endpoint {
 
 const SESSION_ID_NAME: http::HeaderName = http::HeaderName::from_static("mcp-session-id");
 
+/// What is kept of them is kept as long as the session is, by whoever asks, so it can't be of any size.
 fn initialize_params(params: Option<&RawValue>) -> Result<InitializeParams, String> {
-    // They are kept as long as the session is, by whoever asks, so they can't be of any size.
-    const MOST: usize = 16 * 1024;
+    const MOST: usize = 64 * 1024;
+    const MOST_KEPT: usize = 3 * 1024;
+    const MOST_VALUES: usize = 48;
     let text = params.map_or("{}", RawValue::get);
     if text.len() > MOST {
         return Err(format!("the params of initialize are larger than {MOST} bytes"));
     }
-    serde_json::from_str(text).map_err(|cause| format!("invalid params: {cause}"))
+    let mut params: InitializeParams =
+        serde_json::from_str(text).map_err(|cause| format!("invalid params: {cause}"))?;
+    // Pictures, which nobody looks at here.
+    params.client_info.icons = Vec::new();
+    let kept = serde_json::to_string(&(&params.client_info, &params.capabilities)).unwrap_or_default();
+    if kept.len() > MOST_KEPT || count(&params.capabilities) > MOST_VALUES {
+        return Err(format!(
+            "clientInfo and capabilities are larger than {MOST_KEPT} bytes or {MOST_VALUES} values"
+        ));
+    }
+    Ok(params)
+}
+
+/// All values in a value, itself among them.
+fn count(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    };
+    inner + 1
 }
 
 fn new_session(parts: &Parts, params: InitializeParams, now: Timestamp) -> Session {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{Answer, Call};
+use crate::error;
 use crate::outbox::Parcel;
 
 /// What a transport sends to the caller of one request.
@@ -28,6 +30,11 @@ impl From<Parcel> for Frame {
             Parcel::Close(retry) => Frame::Close(retry),
         }
     }
+}
+
+/// Cancels a call that takes longer than this.
+pub(super) async fn within(time: Duration, answer: BoxFuture<'static, Answer>) -> Answer {
+    tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(error::timed_out(time)))
 }
 
 impl Call {
@@ -81,7 +88,8 @@ impl Call {
             };
             let permit = loop {
                 tokio::select! {
-                    () = cancelled.cancelled() => return None,
+                    // A call that has ended has an answer, whoever cancelled it.
+                    () = cancelled.cancelled(), if self.done.is_none() => return None,
                     permit = sender.reserve() => break permit,
                     ended = &mut self.answer, if self.done.is_none() => self.done = Some(ended),
                 }

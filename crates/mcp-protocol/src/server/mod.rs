@@ -42,6 +42,9 @@ use dispatch::ErasedService;
 use state::Seal;
 use table::ToolTable;
 
+/// The request that stays open.
+pub(crate) const LISTEN: &str = "subscriptions/listen";
+
 /// Who the server is.
 #[derive(Clone, Debug, Default)]
 pub struct ServerInfo {
@@ -81,6 +84,9 @@ pub struct Limits {
     pub max_response_bytes: usize,
     /// Tools, prompts or templates on one page of their list.
     pub page_size: usize,
+    /// How long a request may be worked on, until it is cancelled and answered with [`crate::error::TIMED_OUT`]; not for
+    /// `subscriptions/listen`. `None`, the default, is as long as it takes: a tool knows best.
+    pub request_timeout: Option<Duration>,
     /// How long running requests may still take to answer after the end of stdin, and on a WebSocket connection that
     /// [`Server::close_streams`] closes.
     pub drain: Duration,
@@ -265,8 +271,7 @@ impl Server {
         method: &str,
         owner: Option<&SessionOwner>,
     ) -> Result<Admitted, ErrorObjectOwned> {
-        let admission =
-            if method == "subscriptions/listen" { &self.inner.streams } else { &self.inner.admission };
+        let admission = if method == LISTEN { &self.inner.streams } else { &self.inner.admission };
         admission.admit(owner.map(|owner| owner.0.as_str()))
     }
 
@@ -289,8 +294,14 @@ impl Server {
         let mut all = self.extensions.clone();
         all.extend(extensions);
         all.insert(Attached { info: Arc::new(info), channel: Arc::clone(&channel) });
-        let limit = self.inner.limits.max_response_bytes;
+        let limits = &self.inner.limits;
+        let timeout = limits.request_timeout.filter(|_| request.method != LISTEN);
+        let limit = limits.max_response_bytes;
         let answer = self.inner.service.start(request, all, Arc::clone(&channel), limit, admitted);
+        let answer = match timeout {
+            Some(time) => Box::pin(drive::within(time, answer)),
+            None => answer,
+        };
         Call { answer, channel, done: None }
     }
 }
@@ -324,6 +335,7 @@ impl Default for Limits {
             max_message_bytes: 32 * MIB,
             max_response_bytes: 64 * MIB,
             page_size: 200,
+            request_timeout: None,
             drain: Duration::from_millis(500),
             sessions: SessionLimits::default(),
         }

@@ -1,3 +1,4 @@
+mod flood;
 mod junk;
 mod legacy;
 mod listen;
@@ -7,17 +8,19 @@ mod questions;
 mod refusals;
 mod restart;
 mod resume;
+mod slow;
 mod sse;
 mod standalone;
 mod streams;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use super::{HttpConfig, StreamLimits, router, serve};
+use super::{HttpConfig, Listener, PeerAddress, StreamLimits, router, serve};
 use crate::Server;
 
 /// Names and values.
@@ -36,11 +39,15 @@ impl Web {
 
     async fn with(router: Router) -> Web {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        let web = Web::at(listener.local_addr().expect("an address"));
         tokio::spawn(serve(listener, router, std::future::pending()));
+        web
+    }
+
+    fn at(address: SocketAddr) -> Web {
         _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
-        Web { url, client }
+        Web { url: format!("http://{address}/mcp"), client }
     }
 
     fn post(&self, body: &Value) -> RequestBuilder {
