@@ -51,7 +51,12 @@ impl Way {
     }
 
     fn options(&self) -> PeerOptions {
-        PeerOptions { newest: self.offered, ..PeerOptions::default() }
+        PeerOptions {
+            newest: self.offered,
+            on_input: Some(notes::person()),
+            tasks: true,
+            ..PeerOptions::default()
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 // A board with notes, on the package `@modelcontextprotocol/sdk`: a server for our client. It speaks the revisions with a
-// session. The one on the crate rmcp has the same tools, resources, prompt and completion.
+// session. The one on the crate rmcp has the same, and a task.
 //
 // usage: sdk_server.mjs http   serves on a free port and prints its URL
 //        sdk_server.mjs stdio
@@ -17,6 +17,7 @@ import { z } from 'zod';
 
 const BOARD = 'note://board';
 const NAMES = ['ada', 'adele', 'grace'];
+const NAME_FORM = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] };
 const STEP_MS = 50;
 
 /** What all sessions share. */
@@ -49,6 +50,10 @@ function notes() {
     board.text = text;
     board.emit('change');
     return said({});
+  });
+  server.registerTool('introduce', { description: 'Asks for a name.' }, async () => {
+    const { content } = await server.server.elicitInput({ message: 'who are you?', requestedSchema: NAME_FORM });
+    return said({ hello: content?.name });
   });
   server.registerResource('board', BOARD, {}, async ({ href }) => ({ contents: [{ uri: href, text: board.text }] }));
   const greetings = new ResourceTemplate('note://greetings/{name}', { list: undefined });

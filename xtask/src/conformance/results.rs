@@ -113,8 +113,9 @@ impl Outcome {
         Ok(Outcome { checks, log: ran.log.clone() })
     }
 
+    /// A scenario that found nothing to check has not passed, unless the suite itself skips it.
     fn passed(&self) -> bool {
-        !self.checks.is_empty() && self.count("FAILURE") == 0
+        self.count("FAILURE") == 0 && self.count("SUCCESS") + self.count("SKIPPED") > 0
     }
 
     fn count(&self, status: &str) -> usize {
@@ -141,7 +142,9 @@ impl Outcome {
         if self.checks.is_empty() {
             println!("          it left no result; {} says why", self.log.display());
         }
-        for (status, word) in [("FAILURE", "failed"), ("WARNING", "warned")] {
+        let nothing_checked = ("INFO", "not checked");
+        let findings = [("FAILURE", "failed"), ("WARNING", "warned")];
+        for (status, word) in findings.into_iter().chain((!self.passed()).then_some(nothing_checked)) {
             for check in self.checks.iter().filter(|check| check.status == status) {
                 println!("          {word}: {}: {}", check.id, check.message);
             }
@@ -230,6 +233,14 @@ mod tests {
     fn a_scenario_without_a_result_has_failed() {
         let total = total(&[("ping", PASSED), ("tasks-wire", PASSED)]);
         assert_eq!((total.scored.passed, total.scored.all), (1, 2));
+    }
+
+    #[test]
+    fn a_scenario_that_checked_nothing_has_failed_unless_it_was_skipped() {
+        let only = |status: &str| format!(r#"[{{"id": "a", "status": "{status}"}}]"#);
+        for (status, passed) in [("INFO", 0), ("WARNING", 0), ("SKIPPED", 1), ("SUCCESS", 1)] {
+            assert_eq!(total(&[("tasks-wire", &only(status))]).held.passed, passed, "{status}");
+        }
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, bail, ensure};
-use mcp_protocol::client::{CallOptions, OnProgress, Peer};
-use mcp_protocol::wire::ProtocolVersion;
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result, bail, ensure};
+use mcp_protocol::client::{CallOptions, InputHandler, Notice, OnProgress, Peer, ToolOutcome, input_fn};
+use mcp_protocol::wire::{
+    CompleteParams, CompletionArgument, CompletionReference, Content, ElicitAction, ElicitResult, Era,
+    InputKind, ProtocolVersion, TaskState,
+};
+use serde_json::{Map, Value, json};
 use tests::wait::{LONG, until};
 use tokio::sync::Notify;
 
@@ -17,10 +20,21 @@ const TEMPLATE: &str = "note://greetings/{name}";
 const FAR: u64 = 1000;
 const NEAR: u64 = 5;
 
+/// Who the person says to be.
+const NAME: &str = "grace";
+
+/// The person that the servers may ask.
+pub(crate) fn person() -> Arc<dyn InputHandler> {
+    input_fn([InputKind::ElicitForm], async |_| {
+        let content = Map::from_iter([("name".to_owned(), json!(NAME))]);
+        Ok(json!(ElicitResult { action: ElicitAction::Accept, content }))
+    })
+}
+
 /// Runs all of them.
 pub(crate) async fn cases(peer: Peer, expected: ProtocolVersion) -> Vec<Case> {
     let notes = Notes { peer, seen: Mutex::default() };
-    let cases = vec![
+    let mut cases = vec![
         case("connect", async { notes.version(expected) }).await,
         case("tools/list", notes.list_tools()).await,
         case("tools/call", notes.call()).await,
@@ -32,7 +46,12 @@ pub(crate) async fn cases(peer: Peer, expected: ProtocolVersion) -> Vec<Case> {
         case("prompts/list", notes.list_prompts()).await,
         case("prompts/get", notes.get_prompt()).await,
         case("completion/complete", notes.complete()).await,
+        case("subscribe", notes.subscribe()).await,
+        case("question", notes.question()).await,
     ];
+    if expected.era() == Era::Modern {
+        cases.push(case("task", notes.task()).await);
+    }
     notes.peer.close().await;
     cases
 }
@@ -58,7 +77,7 @@ impl Notes {
     async fn list_tools(&self) -> Result<String> {
         let tools = self.peer.list_tools().await?;
         let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
-        ensure!(names == ["count", "cancelled", "write"], "the tools are {names:?}");
+        ensure!(names.starts_with(&["count", "cancelled", "write", "introduce"]), "the tools are {names:?}");
         Ok(format!("{} tools", names.len()))
     }
 
@@ -103,48 +122,91 @@ impl Notes {
     }
 
     async fn list_resources(&self) -> Result<String> {
-        let result = self.request("resources/list", json!({})).await?;
-        ensure!(result["resources"][0]["uri"] == BOARD, "{result}");
-        Ok("the board".to_owned())
+        let uris: Vec<_> =
+            self.peer.list_resources().await?.into_iter().map(|resource| resource.uri).collect();
+        ensure!(uris == [BOARD], "the resources are {uris:?}");
+        Ok(uris.concat())
     }
 
     async fn list_templates(&self) -> Result<String> {
-        let result = self.request("resources/templates/list", json!({})).await?;
-        ensure!(result["resourceTemplates"][0]["uriTemplate"] == TEMPLATE, "{result}");
-        Ok("greetings".to_owned())
+        let templates = self.peer.list_resource_templates().await?;
+        let uris: Vec<_> = templates.into_iter().map(|template| template.uri_template).collect();
+        ensure!(uris == [TEMPLATE], "the templates are {uris:?}");
+        Ok(uris.concat())
     }
 
     async fn read(&self) -> Result<String> {
-        let text = self.read_text("note://greetings/ada").await?;
+        let text = self.text("note://greetings/ada").await?;
         ensure!(text == "hello, ada", "it is {text:?}");
         Ok(text)
     }
 
-    async fn read_text(&self, uri: &str) -> Result<String> {
-        let result = self.request("resources/read", json!({"uri": uri})).await?;
-        Ok(result["contents"][0]["text"].as_str().unwrap_or_default().to_owned())
+    async fn text(&self, uri: &str) -> Result<String> {
+        let result = self.peer.read_resource(uri, CallOptions::default()).await?;
+        let contents = result.contents.into_iter().next().context("the resource is empty")?;
+        contents.text.context("the resource is no text")
     }
 
     async fn list_prompts(&self) -> Result<String> {
-        let result = self.request("prompts/list", json!({})).await?;
-        ensure!(result["prompts"][0]["name"] == "greet", "{result}");
-        Ok("greet".to_owned())
+        let names: Vec<_> = self.peer.list_prompts().await?.into_iter().map(|prompt| prompt.name).collect();
+        ensure!(names == ["greet"], "the prompts are {names:?}");
+        Ok(names.concat())
     }
 
     async fn get_prompt(&self) -> Result<String> {
-        let result =
-            self.request("prompts/get", json!({"name": "greet", "arguments": {"name": "ada"}})).await?;
-        ensure!(result["messages"][0]["content"]["text"] == "say hello to ada", "{result}");
-        Ok("say hello to ada".to_owned())
+        let arguments = Map::from_iter([("name".to_owned(), json!("ada"))]);
+        let result = self.peer.get_prompt("greet", arguments, CallOptions::default()).await?;
+        match result.messages.first().map(|message| &message.content) {
+            Some(Content::Text { text }) if text == "say hello to ada" => Ok(text.clone()),
+            other => bail!("the first message is {other:?}"),
+        }
     }
 
     async fn complete(&self) -> Result<String> {
-        let reference = json!({"type": "ref/prompt", "name": "greet"});
-        let argument = json!({"name": "name", "value": "ad"});
-        let result =
-            self.request("completion/complete", json!({"ref": reference, "argument": argument})).await?;
-        ensure!(result["completion"]["values"] == json!(["ada", "adele"]), "{result}");
-        Ok("ada, adele".to_owned())
+        let params = CompleteParams {
+            reference: CompletionReference::Prompt { name: "greet".to_owned() },
+            argument: CompletionArgument { name: "name".to_owned(), value: "ad".to_owned() },
+            context: None,
+        };
+        let values = self.peer.complete(&params).await?.values;
+        ensure!(values == ["ada", "adele"], "ad is completed to {values:?}");
+        Ok(values.join(", "))
+    }
+
+    async fn subscribe(&self) -> Result<String> {
+        let mut changes = self.peer.subscribe(BOARD).await?;
+        self.tool("write", json!({"text": "news"}), None).await?;
+        // The first may come of the time before the board was written on.
+        for _ in 0..2 {
+            let notice = changes.next().await?;
+            ensure!(
+                notice == Some(Notice::ResourceUpdated { uri: BOARD.to_owned() }),
+                "what came is {notice:?}"
+            );
+            if self.text(BOARD).await? == "news" {
+                changes.close().await;
+                return Ok("the board is read anew".to_owned());
+            }
+        }
+        bail!("the board says {:?}", self.text(BOARD).await?)
+    }
+
+    /// The server asks in the middle of a call.
+    async fn question(&self) -> Result<String> {
+        let said = self.tool("introduce", json!({}), None).await?;
+        ensure!(said == json!({"hello": NAME}), "it said {said}");
+        Ok(format!("hello, {NAME}"))
+    }
+
+    async fn task(&self) -> Result<String> {
+        let called = self.peer.call_tool_or_task("later", json!({}), CallOptions::default()).await?;
+        let ToolOutcome::Task(task) = called else { bail!("it is no task: {called:?}") };
+        match self.peer.wait_for_task(&task.task_id).await?.state {
+            TaskState::Completed { result } if result["structuredContent"] == json!({"done": "later"}) => {
+                Ok("followed to its end".to_owned())
+            }
+            other => bail!("it ended as {other:?}"),
+        }
     }
 
     async fn tool(&self, name: &str, arguments: Value, on_progress: Option<OnProgress>) -> Result<Value> {
@@ -152,11 +214,5 @@ impl Notes {
         let result = self.peer.call_tool(name, arguments, options).await?;
         ensure!(!result.is_error, "{name} failed: {:?}", result.content);
         Ok(result.structured_content.unwrap_or_default())
-    }
-
-    async fn request(&self, method: &str, params: Value) -> Result<Value> {
-        let params = params.as_object().cloned().unwrap_or_default();
-        let result = self.peer.request(method, params, CallOptions::default()).await?;
-        Ok(serde_json::from_str(result.get())?)
     }
 }

@@ -2,17 +2,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rmcp::task_manager::TaskManager;
 use tokio::sync::watch;
 
-/// A text that can be rewritten, and a count of the calls that were cancelled.
+/// A text that can be rewritten, a count of the calls that were cancelled, and the tasks.
 pub(crate) struct Board {
     text: watch::Sender<String>,
     cancelled: AtomicU64,
+    /// Calls that go on after they were answered.
+    pub(crate) tasks: TaskManager,
 }
 
 impl Default for Board {
     fn default() -> Board {
-        Board { text: watch::Sender::new("nothing yet".to_owned()), cancelled: AtomicU64::new(0) }
+        let text = watch::Sender::new("nothing yet".to_owned());
+        Board { text, cancelled: AtomicU64::new(0), tasks: TaskManager::new() }
     }
 }
 

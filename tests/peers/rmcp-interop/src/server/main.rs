@@ -2,6 +2,7 @@
 //!
 //! `rmcp-server http` serves on a free port and prints its URL; `rmcp-server stdio` serves its standard streams.
 
+mod asking;
 mod board;
 mod notes;
 

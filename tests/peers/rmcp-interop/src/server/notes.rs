@@ -1,16 +1,16 @@
-//! The server's tools, resource, prompt and completion. sdk_server.mjs has the same.
+//! The server's tools, resource, prompt and completion. sdk_server.mjs has the same, but for the task.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-    CompletionInfo, ContentBlock, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation,
-    JsonObject, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, Prompt, PromptArgument, PromptMessage,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents,
-    ResourceTemplate, ResourceUpdatedNotificationParam, Role, ServerCapabilities, ServerConfig,
-    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CompletionInfo, ContentBlock, GetPromptRequestParams, GetPromptResponse, GetPromptResult, GetTaskParams,
+    GetTaskResult, Implementation, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, Prompt,
+    PromptArgument, PromptMessage, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    Resource, ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam, Role, ServerCapabilities,
+    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
+use crate::asking;
 use crate::board::Board;
 
 const BOARD: &str = "note://board";
@@ -69,6 +70,7 @@ impl ServerHandler for Notes {
             .enable_resources_subscribe()
             .enable_prompts()
             .enable_completions()
+            .enable_tasks()
             .build();
         ServerConfig::new(capabilities).with_server_info(Implementation::new("notes-on-rmcp", "1.0.0"))
     }
@@ -85,6 +87,8 @@ impl ServerHandler for Notes {
             Tool::new("count", "Counts, with progress.", object(number)),
             Tool::new("cancelled", "How many calls were cancelled.", object(json!({"type": "object"}))),
             Tool::new("write", "Writes on the board.", object(text)),
+            Tool::new("introduce", "Asks for a name.", object(json!({"type": "object"}))),
+            Tool::new("later", "Is done as a task.", object(json!({"type": "object"}))),
         ]))
     }
 
@@ -95,6 +99,8 @@ impl ServerHandler for Notes {
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let result = match &*request.name {
+            "introduce" => return asking::introduce(request.input_responses.as_ref(), &context).await,
+            "later" => return Ok(CallToolResponse::Task(asking::later(&self.board.tasks))),
             "count" => self.count(arguments["to"].as_u64().unwrap_or(1), &context).await?,
             "cancelled" => said(json!({"calls": self.board.cancelled()})),
             "write" => {
@@ -198,12 +204,22 @@ impl ServerHandler for Notes {
         Ok(())
     }
 
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        Ok(GetTaskResult::new(self.board.tasks.get_task(&request.task_id)?))
+    }
+
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         Some(requested.clone())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let mut changes: watch::Receiver<String> = self.board.changes();
+        // The client was told already that it will hear of changes, and there may have been one since.
+        changes.mark_changed();
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
@@ -224,7 +240,7 @@ async fn replace(subscription: &Mutex<Option<JoinHandle<()>>>, with: Option<Join
     }
 }
 
-fn said(value: Value) -> CallToolResult {
+pub(crate) fn said(value: Value) -> CallToolResult {
     let mut result = CallToolResult::success(vec![ContentBlock::text(value.to_string())]);
     result.structured_content = Some(value);
     result
