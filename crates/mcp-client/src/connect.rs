@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_protocol::client::{HttpOptions, Peer, PeerOptions, ServerLog};
+use mcp_protocol::client::{HttpOptions, Peer, PeerOptions, ServerLog, WsOptions};
 use mcp_protocol::wire::Implementation;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::process::Command;
+use url::Url;
 
 use crate::artifact::ArtifactDoor;
 use crate::error::GatewayError;
@@ -16,7 +17,7 @@ use crate::gateway::GatewayClient;
 /// A server to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The URL of its MCP endpoint.
+    /// The URL of its MCP endpoint: http, https, ws or wss.
     Http(String),
     /// A program that is started and spoken with over its standard streams; it ends with the connection.
     Stdio {
@@ -28,7 +29,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The URL of the server's MCP endpoint, such as `http://127.0.0.1:9000/mcp`.
+    /// The URL of the server's MCP endpoint, such as `http://127.0.0.1:9000/mcp` or `ws://127.0.0.1:9000/ws`.
     pub fn http(url: impl Into<String>) -> Target {
         Target::Http(url.into())
     }
@@ -49,10 +50,10 @@ impl Target {
 /// How the connection is made.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// Sent as a bearer token over HTTP, put into the started server's environment as `MCP_API_KEY`
+    /// Sent as a bearer token over HTTP and with a websocket's handshake, put into the started server's environment as `MCP_API_KEY`
     /// otherwise.
     pub api_key: Option<SecretString>,
-    /// Sent with every HTTP request: names and values.
+    /// Sent with every HTTP request and a websocket's handshake: names and values.
     pub headers: Vec<(String, String)>,
     /// How long one call may take, beside what the server was asked to wait.
     pub timeout: Duration,
@@ -84,14 +85,23 @@ pub async fn connect(target: Target, options: ConnectOptions) -> Result<GatewayC
     };
     let (peer, door) = match target {
         Target::Http(url) => {
-            let http = HttpOptions {
-                bearer: options.api_key.clone(),
-                headers: options.headers.clone(),
-                peer: peer_options,
-                ..HttpOptions::default()
-            };
-            let peer = Peer::connect_http(&url, http).await?;
-            (peer, Some(ArtifactDoor::new(&url, &options)?))
+            if let Some(door) = beside_websocket(&url) {
+                let ws = WsOptions {
+                    bearer: options.api_key.clone(),
+                    headers: options.headers.clone(),
+                    peer: peer_options,
+                    ..WsOptions::default()
+                };
+                (Peer::connect_ws(&url, ws).await?, Some(ArtifactDoor::new(&door, &options)?))
+            } else {
+                let http = HttpOptions {
+                    bearer: options.api_key.clone(),
+                    headers: options.headers.clone(),
+                    peer: peer_options,
+                    ..HttpOptions::default()
+                };
+                (Peer::connect_http(&url, http).await?, Some(ArtifactDoor::new(&url, &options)?))
+            }
         }
         Target::Stdio { program, arguments } => {
             let mut command = Command::new(program);
@@ -103,6 +113,18 @@ pub async fn connect(target: Target, options: ConnectOptions) -> Result<GatewayC
         }
     };
     Ok(GatewayClient::new(Arc::new(peer), door, options.timeout))
+}
+
+/// Where the server of a websocket is over HTTP; none if the URL is no websocket's.
+fn beside_websocket(url: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    let scheme = match url.scheme() {
+        "ws" => "http",
+        "wss" => "https",
+        _ => return None,
+    };
+    url.set_scheme(scheme).ok()?;
+    Some(url.into())
 }
 
 /// Words as a shell would split them, without its expansions; `None` when a quote isn't closed.
@@ -134,6 +156,15 @@ fn split_words(line: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn artifacts_are_beside_a_websocket() {
+        assert_eq!(beside_websocket("ws://[::1]:9000/ws").as_deref(), Some("http://[::1]:9000/ws"));
+        assert_eq!(beside_websocket("WSS://host/a/ws?x=1").as_deref(), Some("https://host/a/ws?x=1"));
+        for url in ["http://host/mcp", "host:9000", ""] {
+            assert_eq!(beside_websocket(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn a_command_line_is_split_as_in_a_shell() {

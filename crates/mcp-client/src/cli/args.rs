@@ -59,7 +59,8 @@ pub(crate) struct Cli {
 #[derive(Args, Debug, PartialEq)]
 #[command(next_help_heading = "Connection and answer")]
 pub(crate) struct ConnectionArgs {
-    /// The server's MCP address [env: MCP_SERVER_URL] [default: http://127.0.0.1:9000/mcp]
+    /// The server's MCP address, http(s)://HOST/mcp or ws(s)://HOST/ws [env: MCP_SERVER_URL] [default:
+    /// http://127.0.0.1:9000/mcp]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// Starts this server and talks to it over its standard input and output, instead of --server

@@ -157,7 +157,8 @@ impl Gateway {
         ] {
             server = server.dyn_tool(PlayTool { name, play: Arc::clone(&state) });
         }
-        let app = mcp_protocol::http::router(server.build().unwrap(), HttpConfig::default())
+        let config = HttpConfig { websocket_path: Some("/ws".to_owned()), ..HttpConfig::default() };
+        let app = mcp_protocol::http::router(server.build().unwrap(), config)
             .merge(
                 Router::new()
                     .route("/artifacts/{id}", axum::routing::get(artifact))

@@ -54,6 +54,22 @@ async fn a_job_is_followed_from_the_queue_to_its_images() {
 }
 
 #[tokio::test]
+async fn a_websocket_does_what_http_does() {
+    let play = Play { key: Some("ck_1"), ..Play::new(Fate::Succeeds) };
+    let gateway = Gateway::start(play).await;
+    let url = gateway.url.replace("http://", "ws://").replace("/mcp", "/ws");
+    let options = ConnectOptions { api_key: Some(SecretString::from("ck_1")), ..ConnectOptions::default() };
+    let client = connect(Target::http(&url), options).await.unwrap();
+    client.generate_image(GenerateImage::new("a fox")).await.unwrap();
+    let Some(JobUpdate::Finished(job)) = updates(&client).await.pop() else { panic!("it has an end") };
+    assert_eq!(client.fetch_image(&job.artifacts[0]).await.unwrap(), PNG);
+    assert!(gateway.state.calls_of("get_image").is_empty(), "the bytes came over HTTP");
+
+    let error = connect(Target::http(&url), ConnectOptions::default()).await.unwrap_err();
+    assert!(matches!(error, GatewayError::Client(ClientError::Unauthorized { .. })), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_for_a_moment_is_waited_for() {
     let gateway = Gateway::start(Play::new(Fate::Succeeds)).await;
     let client = open(&gateway).await;
