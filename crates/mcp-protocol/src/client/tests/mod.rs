@@ -8,6 +8,7 @@ mod methods;
 mod over_http;
 mod over_stream;
 mod over_ws;
+mod own_fixtures;
 mod own_server;
 mod tasks;
 
