@@ -27,8 +27,9 @@
 //!
 //! let mut changes = peer.subscribe("comfy://workflows/txt2img").await?;
 //! while let Some(change) = changes.next().await? {
-//!     if let Notice::ResourceUpdated { uri } | Notice::Missed { .. } = change {
+//!     if let Notice::ResourceUpdated { .. } | Notice::Missed { .. } = change {
 //!         let now = peer.read_resource("comfy://workflows/txt2img", CallOptions::default()).await?;
+//!         println!("{} parts", now.contents.len());
 //!     }
 //! }
 //! # Ok(())

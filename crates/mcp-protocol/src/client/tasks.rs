@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use super::subscription::Subscription;
 use super::transport::{self, in_time};
 use crate::wire::{
     CallToolResult, CreateTaskResult, Era, GetTaskResult, InputResponses, SubscriptionFilter, Task,
-    TaskState, UpdateTaskParams,
+    TaskParams, TaskState, UpdateTaskParams,
 };
 
 /// The wait between two looks at a task whose server names none.
@@ -63,6 +64,10 @@ impl Peer {
         let left = timeout.saturating_sub(began.elapsed());
         let result =
             in_time("tools/call", left, &self.connection.incoming, Box::pin(self.finish(task))).await;
+        let result = match result {
+            Err(ClientError::Timeout { method, .. }) => Err(ClientError::Timeout { method, after: timeout }),
+            result => result,
+        };
         cancel.armed = matches!(
             result,
             Err(ClientError::Timeout { .. }
@@ -86,10 +91,18 @@ impl Peer {
         let call = self.connection.call(METHOD, params, &options);
         Ok(match self.connection.in_rounds(call, &mut on_progress).await? {
             Answered::Complete(result) => ToolOutcome::Result(transport::typed(METHOD, &result)?),
-            Answered::Task(result) => {
-                ToolOutcome::Task(transport::typed::<CreateTaskResult>(METHOD, &result)?.task)
-            }
+            Answered::Task(result) => ToolOutcome::Task(self.created(&result).await?),
         })
+    }
+
+    /// The task that a call was answered with. What belongs to its state may not be there: that comes with `tasks/get`
+    /// alone.
+    async fn created(&self, result: &RawValue) -> Result<Task, ClientError> {
+        if let Ok(created) = transport::typed::<CreateTaskResult>("tools/call", result) {
+            return Ok(created.task);
+        }
+        let created: TaskParams = transport::typed("tools/call", result)?;
+        self.get_task(&created.task_id).await
     }
 
     /// How a task stands.

@@ -1,12 +1,11 @@
 //! Questions of the server, and who answers them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::fake::{Answer, Fake, Seen, asked, event, soon, text_result, told};
 use super::over_stream::{legacy, open_with};
@@ -240,13 +239,13 @@ async fn a_call_is_not_late_while_a_person_thinks() {
     });
     let (peer, mut far) = open_with(with(on_input), legacy).await;
     let peer = peer.unwrap();
-    let timeout = Duration::from_millis(40);
+    let timeout = Duration::from_millis(300);
     let call = peer.call_tool("x", json!({}), CallOptions::default().within(timeout));
     let server = async {
         let call = far.next().await;
         far.say(&asked("q", "elicitation/create", &form("Who?"))).await;
         asked_now.notified().await;
-        tokio::time::sleep(timeout * 3).await;
+        tokio::time::sleep(timeout * 3 / 2).await;
         think.notify_one();
         let answer = far.next().await;
         assert_eq!((&answer["id"], &answer["result"]), (&json!("q"), &json!({"action": "decline"})));
@@ -256,35 +255,45 @@ async fn a_call_is_not_late_while_a_person_thinks() {
     result.unwrap();
 }
 
-/// Counts how many futures were dropped.
-struct Dropped(Arc<AtomicU32>, Arc<Notify>);
+/// Counts the questions that the handler has taken, and those that were dropped.
+struct Taken(watch::Sender<(u32, u32)>);
 
-impl Drop for Dropped {
+impl Taken {
+    fn new(counts: &watch::Sender<(u32, u32)>) -> Taken {
+        counts.send_modify(|counts| counts.0 += 1);
+        Taken(counts.clone())
+    }
+}
+
+impl Drop for Taken {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        self.1.notify_one();
+        self.0.send_modify(|counts| counts.1 += 1);
     }
 }
 
 #[tokio::test]
 async fn a_question_is_dropped_when_it_is_taken_back_or_the_server_is_gone() {
-    let (count, gone) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-    let (dropped, notify) = (Arc::clone(&count), Arc::clone(&gone));
+    let counts = watch::Sender::new((0, 0));
+    let shared = counts.clone();
     let on_input = input_fn([InputKind::Sampling], move |_| {
-        let dropped = Dropped(Arc::clone(&dropped), Arc::clone(&notify));
+        let taken = Taken::new(&shared);
         async move {
-            let _dropped = dropped;
+            let _taken = taken;
             std::future::pending().await
         }
     });
+    let mut counted = counts.subscribe();
+    let mut until = async |taken, dropped| {
+        soon(counted.wait_for(|counts| *counts == (taken, dropped))).await.unwrap();
+    };
     let (peer, mut far) = open_with(with(on_input), legacy).await;
     let peer = peer.unwrap();
     let sample = json!({"messages": [], "maxTokens": 1});
     far.say(&asked("one", "sampling/createMessage", &sample)).await;
+    until(1, 0).await;
     far.say(&told("notifications/cancelled", &json!({"requestId": "unheard of"}))).await;
     far.say(&told("notifications/cancelled", &json!({"requestId": "one"}))).await;
-    soon(gone.notified()).await;
-    assert_eq!(count.load(Ordering::Relaxed), 1);
+    until(1, 1).await;
 
     // Many at once are not all taken.
     for id in 0..20 {
@@ -293,9 +302,8 @@ async fn a_question_is_dropped_when_it_is_taken_back_or_the_server_is_gone() {
     for _ in 0..4 {
         assert_eq!(soon(far.next()).await["error"]["code"], crate::error::OVERLOADED);
     }
+    until(17, 1).await;
     drop(far);
-    while count.load(Ordering::Relaxed) < 17 {
-        soon(gone.notified()).await;
-    }
+    until(17, 17).await;
     assert!(peer.ping().await.is_err());
 }

@@ -2,6 +2,7 @@
 //! tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jsonrpsee::types::ErrorObjectOwned;
@@ -31,6 +32,7 @@ pub(super) fn server(probe: &Probe) -> (Server, Notifier) {
         .resources(Shelf, CacheHints::NONE)
         .prompt(Greeting)
         .dyn_tool(Asks)
+        .dyn_tool(Polled)
         .dyn_tool(Later(tasks))
         .build()
         .unwrap();
@@ -74,6 +76,23 @@ impl DynTool for Asks {
         let roots: Value = cx.input("where", InputRequest::roots()).await?;
         cx.log(LogLevel::Info, Some("asks"), json!({"name": name}));
         Ok(text(format!("{name} in {}", roots["roots"][0]["uri"])))
+    }
+}
+
+/// Closes the stream of its call before it has ended, where the transport has that.
+struct Polled;
+
+#[async_trait]
+impl DynTool for Polled {
+    fn description(&self) -> ToolDescription {
+        described("polled")
+    }
+
+    async fn call(&self, cx: CallContext, _: Map<String, Value>) -> Result<ToolReply<Value>, ToolError> {
+        cx.close_stream(Duration::from_millis(10));
+        let answer: ElicitResult = cx.input("who", form()).await?;
+        cx.close_stream(Duration::from_millis(10));
+        Ok(text(format!("{} again", answer.content["name"])))
     }
 }
 

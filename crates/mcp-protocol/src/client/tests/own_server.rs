@@ -147,6 +147,9 @@ async fn questions_are_answered_whatever_asks_them() {
         let Some(Notice::Log(log)) = soon(notices.next()).await else { panic!("{kind}: a log message") };
         assert_eq!((log.level, log.data), (LogLevel::Info, json!({"name": "John"})), "{kind}");
 
+        let result = soon(peer.call_tool("polled", json!({}), CallOptions::default())).await.unwrap();
+        assert_eq!(text(&result), "\"John\" again", "{kind}");
+
         let arguments = Map::from_iter([("name".to_owned(), json!("anna"))]);
         let prompt = soon(peer.get_prompt("greet", arguments, CallOptions::default())).await.unwrap();
         assert_eq!(prompt.messages[0].content, Content::text("John greets anna"), "{kind}");

@@ -139,7 +139,7 @@ async fn a_task_may_end_otherwise() {
 async fn a_call_that_nobody_waits_for_cancels_its_task() {
     let fake = server(vec![task("working", &json!({}))]).await;
     let peer = connect(&fake, None).await;
-    let options = CallOptions::default().within(Duration::from_millis(200));
+    let options = CallOptions::default().within(Duration::from_millis(500));
     let error = soon(peer.call_tool("x", json!({}), options)).await.unwrap_err();
     assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
     let cancel = soon(fake.wait_for(is("tasks/cancel"))).await;
@@ -174,4 +174,17 @@ async fn a_task_can_be_had_as_it_is() {
     let plain = Peer::connect_http(&fake.url, HttpOptions::default()).await.unwrap();
     let error = plain.call_tool("x", json!({}), CallOptions::default()).await.unwrap_err();
     assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_new_task_may_be_told_without_what_belongs_to_its_state() {
+    let fake = Fake::modern(|seen| match seen.method() {
+        "tools/call" => Answer::json(200, &seen.result(&task("completed", &json!({"resultType": "task"})))),
+        "tasks/get" => Answer::json(200, &seen.result(&completed())),
+        _ => Answer::json(404, &seen.error(-32601, &Value::Null)),
+    })
+    .await;
+    let peer = connect(&fake, None).await;
+    let result = soon(peer.call_tool("x", json!({}), CallOptions::default())).await.unwrap();
+    assert_eq!(result.content, [Content::text("done")]);
 }
