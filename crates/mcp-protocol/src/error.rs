@@ -155,7 +155,7 @@ pub fn http_status(era: Era, code: i32) -> StatusCode {
         (TIMED_OUT, _) => StatusCode::GATEWAY_TIMEOUT,
         (PARSE_ERROR | INVALID_REQUEST, _) => StatusCode::BAD_REQUEST,
         (METHOD_NOT_FOUND, Era::Modern) => StatusCode::NOT_FOUND,
-        (HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_PROTOCOL_VERSION, _) => {
+        (MISSING_CLIENT_CAPABILITY, Era::Modern) | (HEADER_MISMATCH | UNSUPPORTED_PROTOCOL_VERSION, _) => {
             StatusCode::BAD_REQUEST
         }
         _ => StatusCode::OK,

@@ -141,9 +141,9 @@ impl SessionHandle {
         self.store.calls(&self.id, limit).await
     }
 
-    /// How many resources it subscribes to.
-    pub(crate) async fn subscriptions(&self) -> Result<usize, SessionError> {
-        Ok(self.store.get(&self.id).await?.map_or(0, |session| session.subscriptions.len()))
+    /// The resources that it subscribes to.
+    pub(crate) async fn subscriptions(&self) -> Result<BTreeSet<String>, SessionError> {
+        Ok(self.store.get(&self.id).await?.map(|session| session.subscriptions).unwrap_or_default())
     }
 
     pub(crate) fn record(&self, call: CallRecord) {

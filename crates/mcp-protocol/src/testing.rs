@@ -16,7 +16,7 @@ use crate::{
     ToolReply,
 };
 
-pub(crate) use caller::{Caller, FnTool};
+pub(crate) use caller::{Caller, FnTool, Listening};
 
 /// What the tools have done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -347,3 +347,6 @@ impl std::fmt::Debug for Server {
         f.debug_struct("Server").field("limits", &self.inner.limits).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,6 +106,11 @@ impl Caller {
         error(self.messages(method, params).await)
     }
 
+    /// The code of the error, where there is one.
+    pub(crate) async fn code(&self, method: &str, params: Value) -> i64 {
+        self.refused(method, params).await["code"].as_i64().expect("a code")
+    }
+
     /// The result of a tool.
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await

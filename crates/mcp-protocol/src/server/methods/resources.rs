@@ -109,7 +109,8 @@ impl Core {
             return Err(error::resource_not_found(&params.uri, cx.era()));
         }
         let Some(session) = cx.session() else { return Ok(()) };
-        if session.subscriptions().await.map_err(|error| store_failed(&error))? >= MOST_SUBSCRIPTIONS {
+        let subscriptions = session.subscriptions().await.map_err(|error| store_failed(&error))?;
+        if subscriptions.len() >= MOST_SUBSCRIPTIONS && !subscriptions.contains(&params.uri) {
             let message =
                 format!("a session has at most {MOST_SUBSCRIPTIONS} subscriptions; unsubscribe some");
             return Err(error::error(INVALID_REQUEST, message));

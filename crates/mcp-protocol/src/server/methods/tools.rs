@@ -130,7 +130,10 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        let (Some(outcome), Some(session)) = (self.outcome, self.cx.session()) else { return };
+        let (Some(mut outcome), Some(session)) = (self.outcome, self.cx.session()) else { return };
+        if std::thread::panicking() {
+            outcome = CallOutcome::Failed;
+        }
         session.record(CallRecord {
             tool: std::mem::take(&mut self.tool),
             at: self.at,
