@@ -137,11 +137,11 @@ impl EventLog {
         }
     }
 
-    /// A connection that reads what is new; the one before it ends.
+    /// A connection that reads on where the one before it ends.
     pub(super) fn connect(self: &Arc<Self>) -> Connection {
         let state = self.state();
-        let newest = state.newest;
-        self.read_on(state, newest)
+        let given = state.given;
+        self.read_on(state, given)
     }
 
     /// A connection that reads from after this position on; the one before it ends. `None` if the stream hasn't come to

@@ -105,7 +105,10 @@ impl Endpoint {
             };
             let idle = Duration::try_from(now.duration_since(last_seen)).unwrap_or_default();
             // A little more: at this very moment it is still alive.
-            tokio::time::sleep(limits.idle_timeout.saturating_sub(idle) + Duration::from_millis(1)).await;
+            tokio::time::sleep(
+                limits.idle_timeout.saturating_sub(idle).saturating_add(Duration::from_millis(1)),
+            )
+            .await;
         }
     }
 }

@@ -36,7 +36,7 @@ impl Standalone {
         name.rsplit_once('.').is_some_and(|(_, name)| name.starts_with(Self::KIND))
     }
 
-    /// A connection that reads from after this position on, or what is new; the one before it ends.
+    /// A connection that reads from after this position on, or where the one before it ends.
     pub(super) fn connect(
         self: &Arc<Self>,
         after: Option<u64>,
