@@ -1,8 +1,8 @@
 //! The Model Context Protocol, server and client, on jsonrpsee's method table.
 //!
-//! A server serves revisions 2026-07-28 (stateless), 2025-11-25 and 2025-06-18 (sessions) side by side, over
-//! Streamable HTTP and WebSocket ([`http::router`]) and stdio ([`Server::serve_stdio`]). A tool is a type: its arguments and its
-//! output give the schemas, and arguments that don't fit are answered before the tool is called.
+//! A server serves revisions 2026-07-28 (stateless), 2025-11-25 and 2025-06-18 (sessions) side by side. A tool is a
+//! type: its arguments and its output give the schemas, and arguments that don't fit are answered before the tool is
+//! called.
 //!
 //! ```
 //! use mcp_protocol::{CallContext, Server, ServerInfo, Tool, ToolDefinition, ToolError, ToolReply};
@@ -54,6 +54,23 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What else there is:
+//!
+//! | for | write | which takes part by |
+//! |---|---|---|
+//! | tools from files, or that come and go | [`DynTool`] | [`ServerBuilder::dyn_tool`], [`Server::add_tool`] |
+//! | resources, templates | [`Resources`] | [`ServerBuilder::resources`] |
+//! | prompts, completion | [`Prompt`] | [`ServerBuilder::prompt`], [`Server::add_prompt`] |
+//! | work that outlives its call | a [`TaskStore`], or take [`MemoryTasks`] | [`ServerBuilder::tasks`], [`ToolReply::as_task`] |
+//! | questions to the person, the model or the client | | [`CallContext::input`], in either era; in a task [`TaskHandle::input`] |
+//! | progress, log messages | | [`CallContext::progress`], [`CallContext::log`] |
+//! | news for subscribers | | [`Notifier`]: lists, resources, tasks |
+//! | permissions, rate limits, traces | a [`GuardLayer`], or any jsonrpsee layer | [`ServerBuilder::layers`] |
+//! | sessions that outlive the process | [`SessionStore`] | [`ServerBuilder::session_store`] |
+//! | Streamable HTTP and WebSocket | | [`http::router`], [`http::serve()`] |
+//! | stdio | | [`Server::serve_stdio`] |
+//! | the other side of all this | | [`client::Peer`] |
 //!
 //! The way of a request: the transport parses the envelope and finds out its era and who calls ([`RequestInfo`]); the
 //! layers of [`ServerBuilder::layers`] see it (a [`GuardLayer`] answers for permissions and rate limits); the method is

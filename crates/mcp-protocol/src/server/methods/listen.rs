@@ -2,6 +2,7 @@
 //! basic/patterns/subscriptions).
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use super::resources::MOST_SUBSCRIPTIONS;
 use super::{Module, parsed, register as add};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS};
-use crate::notify::Change;
+use crate::notify::{Change, Listener};
 use crate::server::Core;
 use crate::wire::{Era, ListenParams, ListenResult, SubscriptionFilter, key, notification};
 
@@ -32,12 +33,28 @@ impl Core {
         if let Ok(text) = notification("notifications/subscriptions/acknowledged", &acknowledged) {
             outbox.push_kept(text);
         }
-        let mut ended = self.present_tasks(&cx, &agreed, &tag).await?;
+        tokio::select! {
+            () = self.closing.cancelled() => {}
+            ended = self.tell(&cx, &agreed, &listener, &tag) => match ended? {},
+        }
+        let mut frame = self.frame(Era::Modern);
+        let id = serde_json::to_value(cx.request_id()).unwrap_or_default();
+        frame.meta.get_or_insert_default().insert(key::SUBSCRIPTION_ID.to_owned(), id);
+        Ok(ListenResult { frame })
+    }
+
+    /// Sends what the listener hears, for as long as this is polled.
+    async fn tell(
+        &self,
+        cx: &CallContext,
+        agreed: &SubscriptionFilter,
+        listener: &Listener,
+        tag: &Value,
+    ) -> Result<Infallible, ErrorObjectOwned> {
+        let mut ended = self.present_tasks(cx, agreed, tag).await?;
+        let outbox = &cx.channel().outbox;
         loop {
-            let change = tokio::select! {
-                () = self.closing.cancelled() => break,
-                change = listener.next() => change,
-            };
+            let change = listener.next().await;
             // The end of a task is told once, and nothing of it afterwards.
             if let Change::Task(task) = &change {
                 if ended.contains(&task.task_id) {
@@ -47,16 +64,12 @@ impl Core {
                     ended.insert(task.task_id.clone());
                 }
             }
-            if let Some(text) = change.notification(Some(&tag)) {
+            if let Some(text) = change.notification(Some(tag)) {
                 outbox.push_kept(text);
             }
             // Until then, what else changes is kept once by the listener.
             outbox.drained().await;
         }
-        let mut frame = self.frame(Era::Modern);
-        let id = serde_json::to_value(cx.request_id()).unwrap_or_default();
-        frame.meta.get_or_insert_default().insert(key::SUBSCRIPTION_ID.to_owned(), id);
-        Ok(ListenResult { frame })
     }
 
     /// What of the wish this server sends, and this caller may see.
