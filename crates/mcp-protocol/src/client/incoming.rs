@@ -1,10 +1,12 @@
 //! What a server sends besides answers: progress, notices, and requests of its own.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -142,8 +144,10 @@ impl Incoming {
         }
         let open = Open { incoming: Arc::clone(self), id };
         tokio::spawn(async move {
+            // A handler that panics leaves the server waiting no more than one that fails.
+            let answering = AssertUnwindSafe(open.incoming.answer(question)).catch_unwind();
             let answer = tokio::select! {
-                answer = open.incoming.answer(question) => answer,
+                answer = answering => answer.unwrap_or_else(|_| Err(internal())),
                 () = taken_back.cancelled() => return,
             };
             let payload = answer.and_then(|answer| to_raw_value(&answer).map_err(|_| internal()));

@@ -149,12 +149,15 @@ impl Peer {
         incoming: Arc<Incoming>,
         options: PeerOptions,
     ) -> Result<Peer, ClientError> {
+        // Whatever ends the opening ends the connection.
+        let unless_open = incoming.closing.clone().drop_guard();
         let connection = Arc::new(Connection::open(transport, incoming, options).await?);
         // A question that comes before there is a way for it is lost.
         let questions = if connection.incoming.kinds.is_empty() { None } else { connection.events() };
         if let Some(stream) = &questions {
             stream.opened(subscription::OPENING).await;
         }
+        unless_open.disarm();
         Ok(Peer { connection, _questions: questions })
     }
 

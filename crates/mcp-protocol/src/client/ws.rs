@@ -25,6 +25,10 @@ use super::stream::{Ends, Reading};
 /// How long the server may take to end a connection that this side has closed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Pings are not more frequent than this, nor so rare that a clock can't tell.
+const SHORTEST_PING: Duration = Duration::from_millis(10);
+const LONGEST_PING: Duration = Duration::from_hours(24);
+
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Opens the connection.
@@ -70,6 +74,7 @@ fn refusal(address: &str, error: Error) -> ClientError {
 
 /// Starts the tasks that read and write.
 pub(super) fn start(ends: Ends, socket: Socket, ping_interval: Duration) {
+    let ping_interval = ping_interval.clamp(SHORTEST_PING, LONGEST_PING);
     let (sink, source) = socket.split();
     tokio::spawn(write(sink, ends.outgoing, ends.reading.closing(), ping_interval));
     tokio::spawn(read(ends.reading, source, ping_interval));

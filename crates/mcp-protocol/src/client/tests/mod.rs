@@ -2,6 +2,7 @@
 
 mod asked;
 mod fake;
+mod hostile;
 mod listening;
 mod listening_legacy;
 mod methods;

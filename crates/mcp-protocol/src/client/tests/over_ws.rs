@@ -201,7 +201,20 @@ async fn a_refused_handshake_says_why() {
     let error = Peer::connect_ws("http://127.0.0.1:1/ws", options()).await.unwrap_err();
     assert!(error.to_string().contains("ws:// or wss://"), "{error}");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = [0; 1];
+        stream.read_exact(&mut hello).await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        hello[0]
+    };
+    let url = format!("wss://{address}/ws");
+    let (peer, hello) = tokio::join!(Peer::connect_ws(&url, options()), server);
+    assert_eq!(hello, 22, "a handshake of TLS");
+    assert!(peer.unwrap_err().is_unreachable());
+    let url = format!("ws://{address}/ws");
     drop(listener);
     let error = Peer::connect_ws(&url, options()).await.unwrap_err();
     assert!(error.is_unreachable() && error.is_transient(), "{error:?}");
