@@ -1,4 +1,9 @@
 //! The Streamable HTTP transport, both eras on one endpoint.
+//!
+//! A modern call runs inside its response (`modern`), and ends with it. A legacy call (`legacy`) runs beside, in a
+//! session (`session`): what it says first decides between JSON and a stream, and a stream is a log (`event_log`, all of
+//! them in `streams`) that connections read, one after the other. GET (`get`) gives the rest of such a stream, or the
+//! session's own (`standalone`). `serve` is the way to put all of it on a port.
 
 mod access;
 mod event_log;
@@ -103,7 +108,7 @@ impl Default for HttpConfig {
 /// [`crate::Limits::max_streams`], for its [`crate::SessionOwner`] or else its address. For a shutdown, an HTTP server has
 /// to be told of the connections: [`Server::close_streams`], then [`Server::connections_closed`].
 ///
-/// [`serve`] serves it as it has to be. Whoever serves it otherwise sets `TCP_NODELAY`, without which a stream of events
+/// [`serve()`] serves it as it has to be. Whoever serves it otherwise sets `TCP_NODELAY`, without which a stream of events
 /// crawls; gives `ConnectInfo<SocketAddr>` or `ConnectInfo<PeerAddress>`, by which sessions and streams of clients without
 /// a [`crate::SessionOwner`] are counted; and ends connections that take nothing of what is written to them.
 pub fn router(server: Server, config: HttpConfig) -> Router {
