@@ -12,13 +12,17 @@ use jiff::Timestamp;
 use jsonrpsee::core::middleware::Request as RpcRequest;
 use jsonrpsee::types::ErrorObjectOwned;
 use mcp_protocol::{CallContext, RequestInfo, SessionOwner};
+use secrecy::SecretString;
 
 use crate::app::App;
 use crate::error::ServerError;
+use crate::recheck::OpenedWith;
 use crate::resources::Address;
 
-/// Where MCP is spoken.
+/// Where MCP is spoken over HTTP.
 pub const MCP_PATH: &str = "/mcp";
+/// Where MCP is spoken over WebSocket.
+pub const WEBSOCKET_PATH: &str = "/ws";
 
 /// An axum middleware: finds out who calls and puts it into the request's extensions, or answers 401.
 pub async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -26,9 +30,15 @@ pub async fn authenticate(State(app): State<Arc<App>>, mut request: Request, nex
         Ok(principal) => {
             request.extensions_mut().insert(SessionOwner(principal.client_id.clone()));
             request.extensions_mut().insert(principal);
+            if app.settings.enable_auth
+                && request.uri().path() == WEBSOCKET_PATH
+                && let Some(key) = presented(request.headers()).map(SecretString::from)
+            {
+                request.extensions_mut().insert(OpenedWith(key));
+            }
             next.run(request).await
         }
-        Err(error) if request.uri().path() == MCP_PATH => refuse_mcp(error),
+        Err(error) if [MCP_PATH, WEBSOCKET_PATH].contains(&request.uri().path()) => refuse_mcp(error),
         Err(error) => error.into_response(),
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP doors: `/mcp`, `/artifacts/{id}` and `/health`.
+//! The HTTP doors: `/mcp`, `/ws`, `/artifacts/{id}` and `/health`.
 
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub fn router(app: &Arc<App>, server: Server) -> Router {
     let config = HttpConfig {
         allowed_origins: app.settings.allowed_origins.clone(),
         allowed_hosts: allowed_hosts(app),
+        path: guard::MCP_PATH.to_owned(),
+        websocket_path: Some(guard::WEBSOCKET_PATH.to_owned()),
         ..HttpConfig::default()
     };
     let artifacts = Router::new()

@@ -19,6 +19,7 @@ pub mod keys;
 mod models;
 pub mod plan;
 mod prompts;
+mod recheck;
 mod resources;
 pub mod serve;
 pub mod settings;

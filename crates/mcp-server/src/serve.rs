@@ -9,11 +9,12 @@ use auth::{ClientEntry, KeyStore, Principal};
 use mcp_protocol::jsonrpsee::core::middleware::RpcServiceBuilder;
 use mcp_protocol::wire::Icon;
 use mcp_protocol::{CacheHints, GuardLayer, Limits, Server, ServerInfo, SessionLimits};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
 use crate::app::{App, Sharing};
+use crate::recheck::{OpenedWith, RecheckLayer};
 use crate::resources::Library;
 use crate::settings::Settings;
 use crate::tasks::JobTasks;
@@ -45,10 +46,13 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
     let router = http::router(&app, server.clone());
     tracing::info!("listening on http://{address}/mcp");
     let stopping = app.stopping.clone();
-    let until = async move {
-        stopping.cancelled().await;
-        // Streams that stay open for good would hold up the end of the connections.
-        server.close_streams();
+    let until = {
+        let server = server.clone();
+        async move {
+            stopping.cancelled().await;
+            // Streams that stay open for good would hold up the end of the connections.
+            server.close_streams();
+        }
     };
     let mut serving = tokio::spawn(mcp_protocol::http::serve(listener, router, until));
     let ended = tokio::select! {
@@ -65,7 +69,13 @@ pub async fn http(settings: Settings) -> anyhow::Result<()> {
     };
     exit_on_another_signal(signals);
     app.stopping.cancel();
-    if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
+    let closed = async {
+        if !serving.is_finished() {
+            _ = (&mut serving).await;
+        }
+        server.connections_closed().await;
+    };
+    if tokio::time::timeout(DRAIN, closed).await.is_err() {
         tracing::warn!("some connections did not end in time; they are closed");
         serving.abort();
     }
@@ -90,6 +100,10 @@ pub async fn stdio(settings: Settings) -> anyhow::Result<()> {
         }
     };
     let server = server(&app)?.with_extension(principal);
+    let server = match stdio_key(&app) {
+        Some(key) => server.with_extension(OpenedWith(key)),
+        None => server,
+    };
     let serving = server.serve_stdio(tokio::io::stdin(), tokio::io::stdout());
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -140,7 +154,7 @@ pub fn server(app: &Arc<App>) -> anyhow::Result<Server> {
     let builder = prompts::add_all(builder, app);
     let (builder, manifest) = tools::add_all(builder, app);
     manifest.fill(builder.descriptions());
-    Ok(builder.layers(RpcServiceBuilder::new().layer(guard)).build()?)
+    Ok(builder.layers(RpcServiceBuilder::new().layer(RecheckLayer(Arc::clone(app))).layer(guard)).build()?)
 }
 
 fn about() -> ServerInfo {
@@ -248,9 +262,13 @@ async fn stdio_principal(app: &App) -> anyhow::Result<Arc<Principal>> {
     if !app.settings.enable_auth {
         return Ok(Arc::new(Principal::local()));
     }
-    let key = std::env::var("MCP_API_KEY")
+    let key = stdio_key(app)
         .context("enable_auth is set, so the client's key is needed; give it in MCP_API_KEY")?;
-    guard::verify(app, &key).await.context("the key in MCP_API_KEY is refused")
+    guard::verify(app, key.expose_secret()).await.context("the key in MCP_API_KEY is refused")
+}
+
+fn stdio_key(app: &App) -> Option<SecretString> {
+    std::env::var("MCP_API_KEY").ok().filter(|_| app.settings.enable_auth).map(SecretString::from)
 }
 
 /// The signals that ask the process to stop: heard from when this is made, and not first when it is waited for.
