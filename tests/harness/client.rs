@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use mcp_client::{Artifact, Job, JobAnswer, JobState};
-use mcp_protocol::client::{CallOptions, ClientError, HttpOptions, Peer, PeerOptions, ServerLog};
-use mcp_protocol::wire::{CallToolResult, Content, ProgressUpdate};
+use mcp_protocol::client::{CallOptions, ClientError, HttpOptions, Peer, PeerOptions, ServerLog, WsOptions};
+use mcp_protocol::wire::{CallToolResult, Content, ProgressUpdate, ResourceContents};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -39,13 +39,31 @@ pub struct Client {
 impl Client {
     /// Opens the gateway at this base URL.
     pub async fn connect(base: &str, key: Option<&str>) -> Result<Client> {
+        Self::connect_with(base, key, PeerOptions::default()).await
+    }
+
+    /// The same, with a peer of these options; a call of it may take long.
+    pub async fn connect_with(base: &str, key: Option<&str>, peer: PeerOptions) -> Result<Client> {
         let options = HttpOptions {
             bearer: key.map(SecretString::from),
-            peer: PeerOptions { timeout: CALL, ..PeerOptions::default() },
+            peer: PeerOptions { timeout: CALL, ..peer },
             ..HttpOptions::default()
         };
         let http = http()?;
         let peer = Peer::connect_http(&format!("{base}/mcp"), options).await?;
+        Ok(Client { peer, http, base: base.to_owned(), key: key.map(str::to_owned) })
+    }
+
+    /// The same over WebSocket.
+    pub async fn over_websocket(base: &str, key: Option<&str>, peer: PeerOptions) -> Result<Client> {
+        let options = WsOptions {
+            bearer: key.map(SecretString::from),
+            peer: PeerOptions { timeout: CALL, ..peer },
+            ..WsOptions::default()
+        };
+        let http = http()?;
+        let url = format!("{}/ws", base.replacen("http", "ws", 1));
+        let peer = Peer::connect_ws(&url, options).await?;
         Ok(Client { peer, http, base: base.to_owned(), key: key.map(str::to_owned) })
     }
 
@@ -108,6 +126,21 @@ impl Client {
         ensure!(job.state == JobState::Succeeded, "{}", reply.text());
         let updates = std::mem::take(&mut *updates.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((reply, updates))
+    }
+
+    /// The only contents of a resource.
+    pub async fn read(&self, uri: &str) -> Result<ResourceContents> {
+        let mut result = self.peer.read_resource(uri, CallOptions::default()).await?;
+        ensure!(result.contents.len() == 1, "{uri} has {} contents", result.contents.len());
+        result.contents.pop().context("no contents")
+    }
+
+    /// The JSON that a resource holds.
+    pub async fn read_json(&self, uri: &str) -> Result<Value> {
+        let contents = self.read(uri).await?;
+        ensure!(contents.mime_type.as_deref() == Some("application/json"), "{contents:?}");
+        let text = contents.text.with_context(|| format!("{uri} is no text"))?;
+        serde_json::from_str(&text).with_context(|| format!("{uri} is no JSON: {text}"))
     }
 
     /// Runs a job to its good end and gives its first file.

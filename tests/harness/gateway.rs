@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use mcp_protocol::client::PeerOptions;
 use tempfile::TempDir;
 use tokio::process::{ChildStdin, Command};
 
@@ -152,6 +153,11 @@ impl Gateway {
     /// A client without a key.
     pub async fn client(&self) -> Result<Client> {
         Client::connect(&self.base, None).await.with_context(|| self.log().tail())
+    }
+
+    /// A client without a key, with a peer of these options.
+    pub async fn client_with(&self, peer: PeerOptions) -> Result<Client> {
+        Client::connect_with(&self.base, None, peer).await.with_context(|| self.log().tail())
     }
 
     /// A client with a key.

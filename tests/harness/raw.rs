@@ -68,7 +68,7 @@ impl Raw {
         params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({"name": "raw", "version": "1"});
         let mut headers =
             vec![("MCP-Protocol-Version", MODERN.to_owned()), ("Mcp-Method", method.to_owned())];
-        if let Some(name) = params["name"].as_str() {
+        if let Some(name) = ["name", "uri", "taskId"].iter().find_map(|member| params[*member].as_str()) {
             headers.push(("Mcp-Name", name.to_owned()));
         }
         self.post(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}), &headers).await

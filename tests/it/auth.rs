@@ -11,13 +11,13 @@ use tests::gateway::{Gateway, Setup};
 use tests::raw::{Answer, Raw};
 use tests::wait::LONG;
 
-const ALICE: &str = "alice-has-a-long-secret-key";
-const BOB: &str = "bob-has-a-long-secret-key-too";
-const LISTER: &str = "lister-may-only-list-things";
+pub(crate) const ALICE: &str = "alice-has-a-long-secret-key";
+pub(crate) const BOB: &str = "bob-has-a-long-secret-key-too";
+pub(crate) const LISTER: &str = "lister-may-only-list-things";
 const HASTY: &str = "hasty-may-call-three-times";
 
 /// With the file of the original's shape.
-async fn locked() -> Result<Gateway> {
+pub(crate) async fn locked() -> Result<Gateway> {
     let limit = json!({"rate": 1000, "per": 60, "burst": 1000});
     let clients = json!({
         "alice": {"api_key": ALICE, "permissions": ["*"], "rate_limit": limit},
