@@ -13,7 +13,9 @@ use crate::notify::Notifier;
 use crate::wire::{Implementation, LogLevel, ProtocolVersion};
 
 /// Opened by `initialize` over HTTP and named by `Mcp-Session-Id` from then on.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Its `Debug` leaves out the id, which lets its bearer in.
+#[derive(Clone, PartialEq)]
 pub struct Session {
     /// Visible ASCII, impossible to guess.
     pub id: String,
@@ -163,7 +165,23 @@ impl SessionHandle {
 
 impl std::fmt::Debug for SessionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionHandle").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionHandle").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("owner", &self.owner)
+            .field("client", &self.client)
+            .field("protocol_version", &self.protocol_version)
+            .field("client_info", &self.client_info)
+            .field("capabilities", &self.capabilities)
+            .field("created_at", &self.created_at)
+            .field("last_seen", &self.last_seen)
+            .field("log_level", &self.log_level)
+            .field("subscriptions", &self.subscriptions)
+            .finish_non_exhaustive()
     }
 }
 

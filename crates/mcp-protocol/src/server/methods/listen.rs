@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
 
-use super::resources::MOST_SUBSCRIPTIONS;
+use super::resources::{LONGEST_URI, MOST_SUBSCRIPTIONS};
 use super::{Module, parsed, register as add};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS};
@@ -84,7 +84,8 @@ impl Core {
         }
         let mut resources = Vec::new();
         for uri in std::mem::take(&mut wanted.resource_subscriptions) {
-            if let Some(provider) = &self.resources
+            if uri.len() <= LONGEST_URI
+                && let Some(provider) = &self.resources
                 && provider.may_subscribe(cx, &uri).await?
             {
                 resources.push(uri);

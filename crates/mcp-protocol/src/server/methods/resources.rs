@@ -19,6 +19,8 @@ use crate::wire::{
 
 /// The most subscriptions of one session.
 pub(super) const MOST_SUBSCRIPTIONS: usize = 1000;
+/// The most bytes of a URI that can be listened to: a session keeps them all.
+pub(super) const LONGEST_URI: usize = 2048;
 
 pub(super) fn register(core: &Arc<Core>, module: &mut Module) {
     if core.resources.is_none() {
@@ -105,7 +107,7 @@ impl Core {
     }
 
     async fn subscribe(&self, cx: &CallContext, params: &ResourceParams) -> Result<(), ErrorObjectOwned> {
-        if !self.provider()?.may_subscribe(cx, &params.uri).await? {
+        if params.uri.len() > LONGEST_URI || !self.provider()?.may_subscribe(cx, &params.uri).await? {
             return Err(error::resource_not_found(&params.uri, cx.era()));
         }
         let Some(session) = cx.session() else { return Ok(()) };
