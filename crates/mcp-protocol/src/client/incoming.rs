@@ -70,7 +70,7 @@ impl Incoming {
     }
 
     /// From now on requests of the server get an answer.
-    pub(super) fn is_legacy(&self) {
+    pub(super) fn answer_requests(&self) {
         self.legacy.store(true, Ordering::Relaxed);
     }
 

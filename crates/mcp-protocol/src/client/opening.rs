@@ -104,7 +104,7 @@ pub(super) async fn initialize(
     version: ProtocolVersion,
 ) -> Result<ServerAbout, ClientError> {
     let incoming = transport.incoming();
-    incoming.is_legacy();
+    incoming.answer_requests();
     let params = InitializeParams {
         protocol_version: version.as_str().to_owned(),
         capabilities: capabilities(&incoming.kinds, &[]),

@@ -23,7 +23,7 @@ const OUTGOING: usize = 32;
 /// Progress that a call has not looked at yet; more is left out.
 const PROGRESS: usize = 64;
 /// How long a server may take to end a connection that this side has closed.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The client's end of the stream.
 #[derive(Debug)]

@@ -20,10 +20,7 @@ use super::error::{ClientError, shortened};
 use super::http::{default_headers, parse_url, require_tls, status_error};
 use super::lines;
 use super::options::WsOptions;
-use super::stream::{Ends, Reading};
-
-/// How long the server may take to end a connection that this side has closed.
-const FAREWELL: Duration = Duration::from_secs(2);
+use super::stream::{Ends, FAREWELL, Reading};
 
 /// Pings are not more frequent than this, nor so rare that a clock can't tell.
 const SHORTEST_PING: Duration = Duration::from_millis(10);

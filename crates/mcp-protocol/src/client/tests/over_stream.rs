@@ -239,7 +239,7 @@ async fn a_started_server_ends_when_the_peer_is_closed() {
     );
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", &script]);
-    let peer = Peer::spawn_stdio(command, ServerLog::Keep, options()).await.unwrap();
-    let closed = tokio::time::timeout(Duration::from_secs(3), peer.close()).await;
+    let peer = Peer::spawn_stdio(command, ServerLog::Keep, PeerOptions::default()).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(4), peer.close()).await;
     assert!(closed.is_ok(), "its input was closed, so it ends at once");
 }
