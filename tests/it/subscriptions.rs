@@ -7,6 +7,7 @@ use mcp_protocol::client::{Notice, PeerOptions, Subscription};
 use mcp_protocol::wire::{ProtocolVersion, SubscriptionFilter};
 use serde_json::json;
 use tests::client::Client;
+use tests::comfy;
 use tests::gateway::Setup;
 use tests::wait::LONG;
 
@@ -63,6 +64,27 @@ async fn a_job_is_told_of_until_its_end_and_not_for_every_step() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// A process on the same data announces nothing here; what it does is found out all the same.
+#[tokio::test]
+async fn the_end_of_a_job_that_another_process_runs_is_told() -> Result<()> {
+    let sandbox = comfy::sandbox(Duration::from_millis(500)).await?;
+    let setup = Setup::comfyui(sandbox.url().as_str())?.variable("MAX_CONCURRENT_JOBS", "1");
+    let gateway = setup.start().await?;
+    let client = gateway.client().await?;
+    // The server has its hands full, so that the other process takes the second job.
+    client.start("generate_image", json!({"prompt": "first", "width": 64, "height": 64})).await?;
+    let beside = Client::over_stdio(gateway.setup().command(&["stdio"])?).await?;
+    let job = beside.start("generate_image", json!({"prompt": "second", "width": 64, "height": 64})).await?;
+    let uri = format!("comfy://jobs/{}", job.id);
+    let mut subscription = client.peer.subscribe(&uri).await?;
+    told(&mut subscription).await?;
+    while client.read_json(&uri).await?["job"]["state"] != "succeeded" {
+        told(&mut subscription).await?;
+    }
+    beside.peer.close().await;
     Ok(())
 }
 

@@ -140,6 +140,7 @@ fn need<'a>(method: &str, target: Option<&'a str>) -> Need<'a> {
     match method {
         "tools/call" => token(target),
         "resources/read" => token(of_resource(target)),
+        "prompts/get" => token(None),
         "resources/subscribe" => free(of_resource(target)),
         "tasks/get" | "tasks/update" => free(Some("get_job_status")),
         "tasks/cancel" => token(Some("cancel_job")),
@@ -206,6 +207,7 @@ mod tests {
             ("resources/subscribe", Some("comfy://jobs/1"), Some("get_job_status"), Price::Free),
             ("tasks/get", None, Some("get_job_status"), Price::Free),
             ("tasks/cancel", None, Some("cancel_job"), Price::Token),
+            ("prompts/get", Some("edit_image"), None, Price::Token),
             ("resources/list", None, None, Price::Free),
         ];
         for (method, target, permission, price) in cases {

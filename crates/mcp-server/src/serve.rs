@@ -24,8 +24,9 @@ const INSTRUCTIONS: &str = "Makes and changes pictures through ComfyUI. A call t
     go on with wait_for_job. Pictures are artifacts: give their uri as `image` to work on them.";
 
 /// A picture of hills and a sun.
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' \
-    height='16' rx='3' fill='%23235'/%3E%3Cpath d='M2 13l4-6 3 4 2-2 3 4zM12 4a1 1 0 1 0 .1 0' fill='%23fc5'/%3E%3C/svg%3E";
+const ICON: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2016%2016'%3E\
+    %3Crect%20width='16'%20height='16'%20rx='3'%20fill='%23235'/%3E\
+    %3Cpath%20d='M2%2013l4-6%203%204%202-2%203%204zM12%204a1%201%200%201%200%20.1%200'%20fill='%23fc5'/%3E%3C/svg%3E";
 
 /// How long open connections may take to end after a stop is asked.
 const DRAIN: Duration = Duration::from_secs(10);

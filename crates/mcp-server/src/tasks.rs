@@ -66,7 +66,12 @@ impl JobTasks {
 pub(crate) async fn task(app: &App, job: &Job) -> Result<Task, ServerError> {
     let (state, status_message) = match job.state {
         JobState::Queued | JobState::Running => {
-            (TaskState::Working, Some(standing(&jobs::view(app, job).await?)))
+            let message = if job.cancel_requested {
+                "it is being cancelled".to_owned()
+            } else {
+                standing(&jobs::view(app, job).await?)
+            };
+            (TaskState::Working, Some(message))
         }
         JobState::Succeeded => (TaskState::Completed { result: result(app, job).await? }, None),
         JobState::Failed => {
