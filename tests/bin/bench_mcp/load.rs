@@ -34,8 +34,18 @@ impl Load {
         let started = Instant::now();
         let end = started + time;
         let runs = self.connections.iter_mut().map(|connection| connection.call_until(end));
-        let calls = try_join_all(runs).await?;
-        Ok(Done { calls: calls.iter().sum(), took: started.elapsed() })
+        let awake = tokio::spawn(stay_awake());
+        let calls = try_join_all(runs).await;
+        awake.abort();
+        Ok(Done { calls: calls?.iter().sum(), took: started.elapsed() })
+    }
+}
+
+/// Keeps this core from sleeping between answers: it is the server that would pay for waking it, a fifth of its time in a
+/// virtual machine, and that says nothing of the server.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
     }
 }
 
