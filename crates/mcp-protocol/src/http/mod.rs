@@ -19,16 +19,17 @@ mod standalone;
 mod streams;
 mod websocket;
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::future::poll_immediate;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -36,6 +37,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use tower::service_fn;
 
 pub(crate) use headers::ParamHeader;
 pub use serve::{Connection, Listener, PeerAddress, serve};
@@ -116,7 +118,12 @@ pub fn router(server: Server, config: HttpConfig) -> Router {
     let streams = Streams::new(config.streams);
     let running = legacy::Running::default();
     let endpoint = Arc::new(Endpoint { server, config, running, pending: Arc::default(), streams });
-    let mut router = Router::new().route(&path, any(handle));
+    let answer = {
+        let endpoint = Arc::clone(&endpoint);
+        move |request| handle(Arc::clone(&endpoint), request).map(Ok::<_, Infallible>)
+    };
+    // A service: a handler of axum's would pick its arguments and its method anew for each request.
+    let mut router = Router::new().route_service(&path, service_fn(answer));
     if let Some(path) = websocket_path {
         router = router.route(&path, any(websocket::handle));
     }
@@ -149,7 +156,7 @@ struct Endpoint {
     streams: Arc<Streams>,
 }
 
-async fn handle(State(endpoint): State<Arc<Endpoint>>, request: axum::extract::Request) -> Response {
+async fn handle(endpoint: Arc<Endpoint>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
     let answered = match access::check(&endpoint.config, &parts) {
         Err(refusal) => Err(refusal),

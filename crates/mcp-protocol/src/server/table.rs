@@ -67,8 +67,8 @@ impl ToolTable {
         nearest(name, self.tools.iter().map(|tool| tool.description.name.as_str()))
     }
 
-    pub(crate) fn descriptions(&self) -> impl ExactSizeIterator<Item = &ToolDescription> {
-        self.tools.iter().map(|tool| &tool.description)
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Arc<Registered>> {
+        self.tools.iter()
     }
 }
 

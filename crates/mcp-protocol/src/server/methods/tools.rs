@@ -1,9 +1,11 @@
 //! `tools/list` and `tools/call`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use jsonrpsee::types::ErrorObjectOwned;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -12,11 +14,9 @@ use super::{ListParams, Module, parsed};
 use crate::context::CallContext;
 use crate::error::{self, INVALID_PARAMS, quoted};
 use crate::server::Core;
-use crate::server::table::{Called, ToolTable};
+use crate::server::table::{Called, Registered, ToolTable};
 use crate::session::{CallOutcome, CallRecord};
-use crate::wire::{
-    CallToolParams, CallToolResult, CreateTaskResult, Era, ListToolsResult, ResultFrame, Task, TaskState,
-};
+use crate::wire::{CallToolParams, CallToolResult, CreateTaskResult, Era, ResultFrame, Task, TaskState};
 
 pub(super) fn register(module: &mut Module) {
     super::register(module, "tools/list", |core, cx, params| async move {
@@ -28,12 +28,32 @@ pub(super) fn register(module: &mut Module) {
     });
 }
 
+/// [`crate::wire::ListToolsResult`] with descriptions that are not copied: they are most of what a server says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolsPage {
+    tools: Vec<Listed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    #[serde(flatten)]
+    frame: ResultFrame,
+}
+
+/// Written as the tool's description.
+#[derive(Clone)]
+struct Listed(Arc<Registered>);
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.description.serialize(serializer)
+    }
+}
+
 impl Core {
-    fn list_tools(&self, era: Era, params: &ListParams) -> Result<ListToolsResult, ErrorObjectOwned> {
+    fn list_tools(&self, era: Era, params: &ListParams) -> Result<ToolsPage, ErrorObjectOwned> {
         let table = self.tools();
-        let (tools, next_cursor) = params.page("tools", table.descriptions(), self.page_size)?;
-        let tools = tools.into_iter().cloned().collect();
-        Ok(ListToolsResult { tools, next_cursor, frame: self.cacheable(era, self.cache) })
+        let (tools, next_cursor) = params.page("tools", table.iter().cloned().map(Listed), self.page_size)?;
+        Ok(ToolsPage { tools, next_cursor, frame: self.cacheable(era, self.cache) })
     }
 
     async fn call_tool(
