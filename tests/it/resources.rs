@@ -99,6 +99,10 @@ async fn what_a_template_wants_can_be_completed() -> Result<()> {
         client.read(&uri).await.with_context(|| uri.clone())?;
     }
     ensure!(offered(&client, "comfy://jobs/{id}", "id", "no such").await?.is_empty());
+    // Another spelling of a URI is read, but what is told of is spelled as it is listed.
+    let spelled = format!("comfy://jobs/%{:X}{}", job.id.as_bytes()[0], &job.id[1..]);
+    client.read(&spelled).await?;
+    ensure!(client.peer.subscribe(&spelled).await?.agreed().resource_subscriptions.is_empty());
     Ok(())
 }
 
