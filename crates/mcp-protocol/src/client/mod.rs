@@ -25,10 +25,10 @@
 //! let answer = peer.call_tool("generate_image", json!({"prompt": "a fox"}), options).await?;
 //! assert!(!answer.is_error);
 //!
-//! let mut changes = peer.subscribe("comfy://workflows/txt2img").await?;
+//! let mut changes = peer.subscribe("file:///plan.json").await?;
 //! while let Some(change) = changes.next().await? {
 //!     if let Notice::ResourceUpdated { .. } | Notice::Missed { .. } = change {
-//!         let now = peer.read_resource("comfy://workflows/txt2img", CallOptions::default()).await?;
+//!         let now = peer.read_resource("file:///plan.json", CallOptions::default()).await?;
 //!         println!("{} parts", now.contents.len());
 //!     }
 //! }

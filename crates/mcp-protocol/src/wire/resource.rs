@@ -40,7 +40,7 @@ pub struct ResourceDescription {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceTemplate {
-    /// RFC 6570, for example `comfy://jobs/{id}`.
+    /// RFC 6570, for example `file:///{path}`.
     pub uri_template: String,
     /// A short identifier.
     pub name: String,
