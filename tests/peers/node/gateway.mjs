@@ -5,7 +5,7 @@ import { check } from './report.mjs';
 export const MODERN = '2026-07-28';
 export const TOOLS = ['generate_image', 'img2img', 'inpaint', 'run_workflow', 'list_workflows', 'list_models', 'get_job_status'];
 export const PROMPT = { prompt: 'a fox in the snow' };
-export const SESSION = 'comfy://session';
+export const CHECKPOINTS = 'comfy://models/checkpoints';
 export const TEMPLATE = 'comfy://workflows/{name}';
 
 export const jobUri = (job) => `comfy://jobs/${job.id}`;
@@ -17,11 +17,8 @@ export function pictureOf(result) {
   return `a picture of ${Buffer.from(picture.data, 'base64').length} bytes`;
 }
 
-/** The job in what a resource came to. */
-export function jobOf(result) {
-  const read = JSON.parse(result.contents[0].text);
-  return read.job ?? read;
-}
+/** The job that a resource tells of. */
+export const jobOf = (result) => JSON.parse(result.contents[0].text).job;
 
 export const isOver = (job) => ['succeeded', 'failed', 'cancelled'].includes(job.state);
 

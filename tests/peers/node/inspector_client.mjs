@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { MODERN, PROMPT, SESSION, TEMPLATE, TOOLS, argumentsOf, jobOf, jobUri, pictureOf, textOf } from './gateway.mjs';
+import { CHECKPOINTS, MODERN, PROMPT, TEMPLATE, TOOLS, argumentsOf, jobOf, jobUri, pictureOf, textOf } from './gateway.mjs';
 import { NotOffered, check, runCase } from './report.mjs';
 
 const manifest = createRequire(import.meta.url).resolve('@modelcontextprotocol/inspector/package.json');
@@ -61,7 +61,7 @@ const cases = {
 
   'resources/list': async () => {
     const uris = (await request('resources/list')).resources.map((resource) => resource.uri);
-    check(uris.includes(SESSION), `there are only ${uris}`);
+    check(uris.includes(CHECKPOINTS) && uris.includes(jobUri(job)), `there are only ${uris}`);
     return `${uris.length} resources`;
   },
 

@@ -7,7 +7,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import { ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
-import { PROMPT, SESSION, TEMPLATE, TOOLS, argumentsOf, isOver, jobOf, jobUri, pictureOf, textOf } from './gateway.mjs';
+import { CHECKPOINTS, PROMPT, TEMPLATE, TOOLS, argumentsOf, isOver, jobOf, jobUri, pictureOf, textOf } from './gateway.mjs';
 import { check, runCase } from './report.mjs';
 
 const [, kind, target, ...rest] = process.argv.slice(2);
@@ -71,7 +71,7 @@ const cases = {
 
   'resources/list': async () => {
     const uris = (await client.listResources()).resources.map((resource) => resource.uri);
-    check(uris.includes(SESSION), `there are only ${uris}`);
+    check(uris.includes(CHECKPOINTS) && uris.includes(jobUri(job)), `there are only ${uris}`);
     return `${uris.length} resources`;
   },
 

@@ -10,10 +10,9 @@ use rmcp::model::{
 };
 use rmcp::service::PeerRequestOptions;
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 
 use crate::report::{Outcome, case, check};
-use crate::{Client, Mode};
+use crate::{Client, Mode, Receivers};
 
 const TOOLS: [&str; 7] = [
     "generate_image",
@@ -24,7 +23,7 @@ const TOOLS: [&str; 7] = [
     "list_models",
     "get_job_status",
 ];
-const SESSION: &str = "comfy://session";
+const CHECKPOINTS: &str = "comfy://models/checkpoints";
 const TEMPLATE: &str = "comfy://workflows/{name}";
 /// Between two looks at a queue that announces nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -33,20 +32,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub(crate) struct Cases {
     client: Client,
     mode: Mode,
-    progress: mpsc::Receiver<ProgressNotificationParam>,
-    updates: mpsc::Receiver<String>,
+    heard: Receivers,
     /// With the progress that came with it.
     job: Option<(Value, Vec<ProgressNotificationParam>)>,
 }
 
 impl Cases {
-    pub(crate) fn new(
-        client: Client,
-        mode: Mode,
-        progress: mpsc::Receiver<ProgressNotificationParam>,
-        updates: mpsc::Receiver<String>,
-    ) -> Cases {
-        Cases { client, mode, progress, updates, job: None }
+    pub(crate) fn new(client: Client, mode: Mode, heard: Receivers) -> Cases {
+        Cases { client, mode, heard, job: None }
     }
 
     pub(crate) async fn run(mut self) -> Outcome<()> {
@@ -76,16 +69,16 @@ impl Cases {
 
     async fn list_tools(&self) -> Outcome<String> {
         let tools = self.client.list_all_tools().await?;
-        let there = |name: &&str| tools.iter().any(|tool| tool.name == **name);
-        check(TOOLS.iter().all(|name| there(&name)), format!("there are only {} tools", tools.len()))?;
+        let there = |name: &str| tools.iter().any(|tool| tool.name == name);
+        check(TOOLS.iter().all(|name| there(name)), format!("there are only {} tools", tools.len()))?;
         Ok(format!("{} tools", tools.len()))
     }
 
     async fn call(&mut self) -> Outcome<String> {
-        while self.progress.try_recv().is_ok() {}
+        while self.heard.progress.try_recv().is_ok() {}
         let result = self.call_tool("generate_image", json!({"prompt": "a fox in the snow"})).await?;
         let mut seen = Vec::new();
-        while let Ok(progress) = self.progress.try_recv() {
+        while let Ok(progress) = self.heard.progress.try_recv() {
             seen.push(progress);
         }
         self.job = Some((job_of(&result)?, seen));
@@ -112,12 +105,12 @@ impl Cases {
 
     async fn cancel(&mut self) -> Outcome<String> {
         let before = self.cancelled_jobs().await?;
-        while self.progress.try_recv().is_ok() {}
+        while self.heard.progress.try_recv().is_ok() {}
         let call = CallToolRequest::new(params("generate_image", json!({"prompt": "a fox in the snow"})));
         let options = PeerRequestOptions::no_options();
         let handle =
             self.client.send_cancellable_request(ClientRequest::CallToolRequest(call), options).await?;
-        self.progress.recv().await.ok_or("the connection is closed")?;
+        self.heard.progress.recv().await.ok_or("the connection is closed")?;
         handle.cancel(Some("changed my mind".to_owned())).await?;
         while self.cancelled_jobs().await? == before {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -133,7 +126,9 @@ impl Cases {
     async fn list_resources(&self) -> Outcome<String> {
         let resources = self.client.list_all_resources().await?;
         let uris: Vec<&str> = resources.iter().map(|resource| resource.uri.as_str()).collect();
-        check(uris.contains(&SESSION), format!("there are only {uris:?}"))?;
+        let (job, _) = self.job.as_ref().ok_or("there is no job")?;
+        let there = uris.contains(&CHECKPOINTS) && uris.contains(&job_uri(job).as_str());
+        check(there, format!("there are only {uris:?}"))?;
         Ok(format!("{} resources", uris.len()))
     }
 
@@ -171,8 +166,7 @@ impl Cases {
             return Err(format!("not a text: {}", shortened(&contents)).into());
         };
         let read: Value = serde_json::from_str(text)?;
-        let job = read.get("job").unwrap_or(&read);
-        Ok(job["state"].as_str().ok_or("the job has no state")?.to_owned())
+        Ok(read["job"]["state"].as_str().ok_or("the job has no state")?.to_owned())
     }
 
     async fn list_prompts(&self) -> Outcome<String> {
@@ -235,7 +229,7 @@ impl Cases {
         self.client.subscribe(SubscribeRequestParams::new(uri)).await?;
         let mut count = 0;
         loop {
-            let updated = self.updates.recv().await.ok_or("the connection is closed")?;
+            let updated = self.heard.updates.recv().await.ok_or("the connection is closed")?;
             count += 1;
             if self.is_over_after(&updated, uri).await? {
                 self.client.unsubscribe(UnsubscribeRequestParams::new(uri)).await?;
