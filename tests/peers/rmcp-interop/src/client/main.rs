@@ -71,7 +71,8 @@ impl ClientHandler for Heard {
 
 type Client = RunningService<RoleClient, Heard>;
 
-#[tokio::main]
+/// On one thread: rmcp spawns a task for each notification, and these keep their order there alone.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
