@@ -28,6 +28,14 @@ fn build() -> Result<PathBuf> {
     };
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What the cargo around us has said of our package. A build script that looks at it (ring's does) would run anew, and
+    // everything above it be built again, by turns with a build that is not ours.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     for program in programs {
         command.args(["-p", program]);
     }
