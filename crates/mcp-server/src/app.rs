@@ -16,7 +16,7 @@ use url::Url;
 use workflow_analyzer::ObjectInfo;
 
 use crate::backend::Pool;
-use crate::catalog::Catalog;
+use crate::catalog;
 use crate::error::ServerError;
 use crate::executor::ComfyExecutor;
 use crate::settings::Settings;
@@ -46,7 +46,7 @@ pub struct App {
     /// ComfyUI.
     pub pool: Arc<Pool>,
     /// Workflows by name.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<catalog::Live>,
     /// Pictures.
     pub artifacts: ArtifactStore,
     /// The database, for sessions and keys.
@@ -110,7 +110,7 @@ impl App {
             async move { queue.run(Arc::new(executor), stop).await }
         });
         let app = Self {
-            catalog: Arc::new(Catalog::load(&settings.workflows_dir)),
+            catalog: Arc::new(catalog::Live::load(&settings.workflows_dir)),
             authenticator: Authenticator::new(storage.keys()),
             limiter: RateLimiter::new(),
             planning: Arc::new(Semaphore::new(MAX_PLANNING)),

@@ -11,7 +11,6 @@ mod size;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -158,7 +157,7 @@ pub fn image(
     request: &ImageRequest,
 ) -> Result<Plan, ServerError> {
     let workflow = base(info, catalog, request)?;
-    let mut draft = Draft::new(info, workflow, request.files, &request.parameters);
+    let mut draft = Draft::new(info, &workflow, request.files, &request.parameters);
     let mut values = request.parameters.clone();
     start_from(&mut draft, &request.source)?;
     let size = size::choose(&mut draft, request, &mut values);
@@ -215,14 +214,16 @@ pub fn model_choices(
     workflow: Option<&str>,
 ) -> Result<Vec<String>, ServerError> {
     let options = if let Some(name) = workflow {
-        let workflow = find(catalog, name)?;
+        let workflow = find(catalog, Some(info), name)?;
         let analysis = analyze(&workflow.graph, info);
         let options = draft::model_options(&workflow.graph, info, &analysis).unwrap_or_default();
         if workflow.origin == Origin::Shipped { options } else { Vec::new() }
     } else {
         let mut options = info.options("CheckpointLoaderSimple", "ckpt_name");
         // Without text encoders and a VAE they are of no use.
-        if catalog.get("txt2img_diffusion_model").is_some_and(|workflow| is_runnable(info, workflow)) {
+        if find(catalog, Some(info), "txt2img_diffusion_model")
+            .is_ok_and(|workflow| is_runnable(info, &workflow))
+        {
             options.extend(info.options("UNETLoader", "unet_name"));
         }
         options
@@ -242,13 +243,9 @@ pub fn read_graph(graph: &Map<String, Value>) -> Result<Graph, ServerError> {
 }
 
 /// The named workflow, or the shipped one that goes with what is installed.
-fn base<'a>(
-    info: &ObjectInfo,
-    catalog: &'a Catalog,
-    request: &ImageRequest,
-) -> Result<&'a Workflow, ServerError> {
+fn base(info: &ObjectInfo, catalog: &Catalog, request: &ImageRequest) -> Result<Workflow, ServerError> {
     if let Some(name) = &request.workflow {
-        return find(catalog, name).map(AsRef::as_ref);
+        return find(catalog, Some(info), name);
     }
     let name = match (choose::means(info, request.model.as_deref())?, &request.source) {
         (Means::DiffusionModel, _) => "txt2img_diffusion_model",
@@ -256,13 +253,14 @@ fn base<'a>(
         (Means::Checkpoint, Source::Image { .. }) => "img2img",
         (Means::Checkpoint, Source::Inpaint { .. }) => "inpaint",
     };
-    find(catalog, name).map(AsRef::as_ref)
+    find(catalog, Some(info), name)
 }
 
-/// The workflow of that name, or an error with the nearest names.
-pub fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Workflow>, ServerError> {
-    if let Some(workflow) = catalog.get(name) {
-        return Ok(workflow);
+/// The workflow of that name, or an error with the nearest names. Without `info`, one that has to be converted can't be had.
+pub fn find(catalog: &Catalog, info: Option<&ObjectInfo>, name: &str) -> Result<Workflow, ServerError> {
+    if let Some(entry) = catalog.get(name) {
+        let unusable = |problem| ServerError::BrokenWorkflow { name: entry.name.clone(), problem };
+        return entry.workflow(info).map_err(unusable);
     }
     if let Some(broken) = catalog.broken().iter().find(|broken| broken.name == name) {
         return Err(ServerError::BrokenWorkflow { name: name.to_owned(), problem: broken.problem.clone() });

@@ -210,8 +210,8 @@ fn run(of: &Workflow, parameters: Value, uploads: &[&str], files: Files) -> Resu
 
 /// A shipped graph as somebody else's.
 fn with_origin(name: &str, origin: Origin) -> Workflow {
-    let shipped = find(&catalog(), name).unwrap().clone();
-    let mut workflow = Workflow::clone(&shipped);
+    let shipped = find(&catalog(), None, name).unwrap();
+    let mut workflow = shipped;
     workflow.origin = origin;
     for node in workflow.graph.nodes.values_mut().filter(|node| node.class_type == "CheckpointLoaderSimple") {
         node.inputs.insert("ckpt_name".into(), "my-sdxl.safetensors".into());
@@ -222,7 +222,7 @@ fn with_origin(name: &str, origin: Origin) -> Workflow {
 #[test]
 fn a_shipped_workflow_runs_with_what_is_installed() {
     let catalog = catalog();
-    let lora = find(&catalog, "lora").unwrap();
+    let lora = &find(&catalog, None, "lora").unwrap();
     let refused = run(lora, json!({"prompt": "a boat", "3.no such input": 1}), &[], Files::All);
     assert!(refused.is_err(), "a parameter that has no place is an error");
     let plan = run(lora, json!({"prompt": "a boat"}), &[], Files::All).unwrap();
@@ -344,7 +344,7 @@ fn a_shipped_workflow_needs_its_images() {
         ("controlnet", &["control_image"]),
         ("upscale", &["image"]),
     ] {
-        let stored = find(&catalog, name).unwrap();
+        let stored = &find(&catalog, None, name).unwrap();
         assert!(is_runnable(&info, stored), "{name} can run, once it has its images");
         let plan = |given: &[&str]| {
             let request = GraphRequest {
@@ -367,7 +367,10 @@ fn a_shipped_workflow_needs_its_images() {
         }
         plan(images).unwrap();
     }
-    assert!(!is_runnable(&ObjectInfo::well_known(), find(&catalog, "img2img").unwrap()), "without a model");
+    assert!(
+        !is_runnable(&ObjectInfo::well_known(), &find(&catalog, None, "img2img").unwrap()),
+        "without a model"
+    );
 }
 
 /// A graph of a call's own that saves what its node 1 gives.

@@ -35,11 +35,14 @@ impl Prompt for UseWorkflow {
         if !guard::may(&*principal(&cx)?, "list_workflows") {
             return Err(ServerError::Forbidden("list_workflows".into()).into());
         }
-        let workflow = plan::find(&app.catalog, arguments.get("workflow").unwrap_or_default())?;
-        let workflow = Arc::clone(workflow);
+        let (catalog, name) =
+            (app.catalog.current(), arguments.get("workflow").unwrap_or_default().to_owned());
         let installed = app.pool.installed().await.ok();
-        let make = move || entry(&workflow, installed.as_deref().map(|installed| &installed.info));
-        let entry = app.off_runtime(make).await?;
+        let make = move || {
+            let info = installed.as_deref().map(|installed| &installed.info);
+            Ok::<_, ServerError>(entry(&plan::find(&catalog, info, &name)?, info))
+        };
+        let entry = app.off_runtime(make).await??;
         let about = entry.description.map(|text| format!(" ({text})")).unwrap_or_default();
         let text = format!(
             "Run the workflow {:?}{about} with the tool run_workflow. What it shall do:\n\n{}\n\n\

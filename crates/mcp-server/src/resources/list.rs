@@ -8,7 +8,7 @@ use mcp_protocol::{CallContext, Page, error};
 
 use super::address::{self, Address};
 use crate::app::App;
-use crate::catalog::Workflow;
+use crate::catalog::Entry;
 use crate::error::ServerError;
 use crate::guard::{self, principal};
 use crate::models::{KINDS, Kind};
@@ -86,7 +86,8 @@ fn add_workflows(
     if !guard::may(principal, "list_workflows") {
         return Place::Jobs;
     }
-    let left = app.catalog.iter().filter(|workflow| match from {
+    let catalog = app.catalog.current();
+    let left = catalog.iter().filter(|workflow| match from {
         Place::WorkflowsAfter(name) => workflow.name > *name,
         _ => true,
     });
@@ -146,7 +147,7 @@ fn models(kind: &Kind) -> ResourceDescription {
     }
 }
 
-fn workflow(workflow: &std::sync::Arc<Workflow>) -> ResourceDescription {
+fn workflow(workflow: &Entry) -> ResourceDescription {
     ResourceDescription {
         uri: Address::Workflow(workflow.name.clone()).to_string(),
         name: workflow.name.clone(),

@@ -109,5 +109,5 @@ pub(crate) fn workflow_names(app: &App, cx: &CallContext) -> Result<Vec<String>,
     if !guard::may(&*principal(cx)?, "list_workflows") {
         return Ok(Vec::new());
     }
-    Ok(app.catalog.iter().map(|workflow| workflow.name.clone()).collect())
+    Ok(app.catalog.current().iter().map(|workflow| workflow.name.clone()).collect())
 }

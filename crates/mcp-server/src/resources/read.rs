@@ -20,6 +20,7 @@ use crate::error::ServerError;
 use crate::guard::principal;
 use crate::jobs;
 use crate::models::Kind;
+use crate::plan;
 use crate::tools::workflows::{WorkflowEntry, entry};
 use crate::views::ArtifactView;
 
@@ -126,13 +127,19 @@ struct WorkflowContents {
 
 async fn workflow(app: &Arc<App>, name: &str, address: &Address) -> Result<ResourceReply, ServerError> {
     let missing = || ServerError::NotFound { kind: "workflow", id: name.to_owned() };
-    let workflow = Arc::clone(app.catalog.get(name).filter(|found| found.name == name).ok_or_else(missing)?);
+    let catalog = app.catalog.current();
+    catalog.get(name).filter(|found| found.name == name).ok_or_else(missing)?;
     let installed = app.pool.installed().await.ok();
-    let make = move || WorkflowContents {
-        facts: entry(&workflow, installed.as_deref().map(|installed| &installed.info)),
-        graph: workflow.graph.to_json(),
+    let name = name.to_owned();
+    let make = move || {
+        let info = installed.as_deref().map(|installed| &installed.info);
+        let workflow = plan::find(&catalog, info, &name)?;
+        Ok::<_, ServerError>(WorkflowContents {
+            facts: entry(&workflow, info),
+            graph: workflow.graph.to_json(),
+        })
     };
-    written(address, &app.off_runtime(make).await?, SHORT)
+    written(address, &app.off_runtime(make).await??, SHORT)
 }
 
 async fn models(app: &App, kind: &str, address: &Address) -> Result<ResourceReply, ServerError> {

@@ -1,7 +1,5 @@
 //! Asking the person who sits at the client, where a call leaves a real choice open.
 
-use std::sync::Arc;
-
 use mcp_protocol::wire::{ElicitAction, ElicitResult, InputKind, InputRequest};
 use mcp_protocol::{CallContext, ToolError};
 use serde_json::{Value, json};
@@ -23,7 +21,7 @@ pub(super) async fn model(app: &App, cx: &CallContext, sampling: &mut Sampling) 
     if !wanted || !cx.can_ask(InputKind::ElicitForm) {
         return Ok(());
     }
-    let (catalog, workflow) = (Arc::clone(&app.catalog), sampling.workflow.clone());
+    let (catalog, workflow) = (app.catalog.current(), sampling.workflow.clone());
     let choices = app.planned(move |info| plan::model_choices(info, &catalog, workflow.as_deref())).await?;
     if choices.len() < 2 {
         return Ok(());

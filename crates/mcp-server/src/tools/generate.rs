@@ -233,7 +233,7 @@ async fn run(
     request: ImageRequest,
     delivery: Delivery,
 ) -> Result<ToolReply<JobReply>, ServerError> {
-    let catalog = Arc::clone(&app.catalog);
+    let catalog = app.catalog.current();
     let plan = app.planned(move |info| plan::image(tool, info, &catalog, &request)).await?;
     jobs::run(app, cx, &*principal(cx)?, plan, delivery).await
 }

@@ -181,9 +181,9 @@ async fn a_job_whose_caller_leaves_while_it_is_stored_is_cancelled() {
     let gateway = Gateway::start(|settings| settings.sandbox_sampling_seconds = 30.0).await;
     let app = &gateway.app;
     let all = JobFilter { owner: Some("a".into()), states: Vec::new(), limit: 10, before: None };
-    let catalog = Arc::clone(&app.catalog);
+    let catalog = app.catalog.current();
     let plan = app.planned(move |info| {
-        let workflow = plan::find(&catalog, "txt2img")?;
+        let workflow = &plan::find(&catalog, Some(info), "txt2img")?;
         let (parameters, uploads) = (Map::new(), Vec::new());
         plan::workflow("x", info, GraphRequest { workflow, parameters, uploads, files: Files::All })
     });

@@ -77,10 +77,11 @@ pub(super) struct RunArgs {
     queueing: Queueing,
 }
 
-/// All entries, as of what was installed at a time; `None` while nothing was known.
+/// All entries, as of one catalog and what was installed at a time; `None` while nothing was known.
 #[derive(Clone)]
 struct Listed {
     asked_at: Option<Instant>,
+    generation: u64,
     entries: Arc<Vec<WorkflowEntry>>,
 }
 
@@ -94,13 +95,15 @@ impl ListWorkflows {
         let installed = self.app.pool.installed().await.ok();
         let asked_at = installed.as_ref().map(|installed| installed.asked_at);
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(listed) = listed.filter(|listed| listed.asked_at == asked_at) {
+        let catalog = self.app.catalog.current();
+        let same = |listed: &Listed| (listed.asked_at, listed.generation) == (asked_at, catalog.generation());
+        if let Some(listed) = listed.filter(same) {
             return Ok(listed.entries);
         }
-        let catalog = Arc::clone(&self.app.catalog);
+        let generation = catalog.generation();
         let make = move || entries(&catalog, installed.as_deref().map(|installed| &installed.info));
         let entries = Arc::new(self.app.off_runtime(make).await?);
-        let listed = Listed { asked_at, entries: Arc::clone(&entries) };
+        let listed = Listed { asked_at, generation, entries: Arc::clone(&entries) };
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(listed);
         Ok(entries)
     }
@@ -121,7 +124,8 @@ impl Tool for ListWorkflows {
             entry.name.to_lowercase().contains(&search) || description.to_lowercase().contains(&search)
         };
         let entries = self.entries().await?;
-        let broken = self.app.catalog.broken().iter();
+        let broken = self.app.catalog.current();
+        let broken = broken.broken().iter();
         let broken =
             broken.map(|file| BrokenEntry { name: file.name.clone(), problem: file.problem.clone() });
         let workflows = entries.iter().filter(found).cloned().collect();
@@ -130,7 +134,7 @@ impl Tool for ListWorkflows {
 }
 
 fn entries(catalog: &Catalog, info: Option<&ObjectInfo>) -> Vec<WorkflowEntry> {
-    catalog.iter().map(|workflow| entry(workflow, info)).collect()
+    catalog.iter().filter_map(|stored| Some(entry(&stored.workflow(info).ok()?, info))).collect()
 }
 
 /// What is said of a workflow. Takes a core for a while.
@@ -185,7 +189,13 @@ async fn chosen(
         Err(ServerError::InvalidArgument { field: field.into(), problem: problem.into() })
     };
     match (name, graph) {
-        (Some(name), None) => plan::find(&app.catalog, name).cloned(),
+        (Some(name), None) => {
+            let (catalog, name) = (app.catalog.current(), name.to_owned());
+            let installed = app.pool.installed().await.ok();
+            let find =
+                move || plan::find(&catalog, installed.as_deref().map(|installed| &installed.info), &name);
+            app.off_runtime(find).await?.map(Arc::new)
+        }
         (None, Some(graph)) => {
             let graph = app.off_runtime(move || plan::read_graph(&graph)).await??;
             let workflow = Workflow { name: "inline".into(), description: None, graph, origin: Origin::Call };
