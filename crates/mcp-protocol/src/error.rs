@@ -96,6 +96,10 @@ pub(crate) fn overloaded(limit: usize) -> ErrorObjectOwned {
     error(OVERLOADED, format!("the server is busy with {limit} requests already; try again in a moment"))
 }
 
+pub(crate) fn no_room_for_body() -> ErrorObjectOwned {
+    error(OVERLOADED, "the server is reading as many large messages as it can hold; try again in a moment")
+}
+
 pub(crate) fn owner_overloaded(limit: usize) -> ErrorObjectOwned {
     error(
         OVERLOADED,

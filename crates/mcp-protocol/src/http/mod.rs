@@ -6,6 +6,7 @@
 //! session's own (`standalone`). `serve` is the way to put all of it on a port.
 
 mod access;
+mod bodies;
 mod event_log;
 mod get;
 mod headers;
@@ -28,12 +29,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::poll_immediate;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -47,6 +46,7 @@ use crate::error::{self, INVALID_REQUEST};
 use crate::input::Pending;
 use crate::server::{Head, Server};
 use crate::wire::{Era, Message, ParseError, ProtocolVersion, Request, RequestId};
+use bodies::Bodies;
 use reply::Refusal;
 use streams::Streams;
 
@@ -65,6 +65,9 @@ pub struct HttpConfig {
     pub keep_alive: Duration,
     /// A request body has to arrive within this; over WebSocket, a message or the answer to a ping.
     pub body_timeout: Duration,
+    /// Of all request bodies that are arriving, in bytes, small ones apart; above it further ones are answered 503. At least
+    /// [`crate::Limits::max_message_bytes`].
+    pub max_buffered_bytes: usize,
     /// Where WebSocket connections are opened, for example `/ws`; `None`, the default, offers none.
     pub websocket_path: Option<String>,
     /// A message has to be taken by a WebSocket client within this; one that reads more slowly is cut off.
@@ -93,6 +96,7 @@ impl Default for HttpConfig {
             allowed_hosts: AllowedHosts::Any,
             keep_alive: Duration::from_secs(15),
             body_timeout: Duration::from_mins(2),
+            max_buffered_bytes: 256 * 1024 * 1024,
             websocket_path: None,
             send_timeout: Duration::from_mins(1),
             streams: StreamLimits::default(),
@@ -116,8 +120,10 @@ impl Default for HttpConfig {
 pub fn router(server: Server, config: HttpConfig) -> Router {
     let (path, websocket_path) = (config.path.clone(), config.websocket_path.clone());
     let streams = Streams::new(config.streams);
+    let bodies =
+        Bodies::new(server.limits().max_message_bytes, config.max_buffered_bytes, config.body_timeout);
     let running = legacy::Running::default();
-    let endpoint = Arc::new(Endpoint { server, config, running, pending: Arc::default(), streams });
+    let endpoint = Arc::new(Endpoint { server, config, running, pending: Arc::default(), streams, bodies });
     let answer = {
         let endpoint = Arc::clone(&endpoint);
         move |request| handle(Arc::clone(&endpoint), request).map(Ok::<_, Infallible>)
@@ -154,6 +160,7 @@ struct Endpoint {
     /// The questions to legacy clients.
     pending: Arc<Pending>,
     streams: Arc<Streams>,
+    bodies: Bodies,
 }
 
 async fn handle(endpoint: Arc<Endpoint>, request: axum::extract::Request) -> Response {
@@ -186,8 +193,8 @@ impl Endpoint {
             let error = error::error(INVALID_REQUEST, "the content type has to be application/json");
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, error));
         }
-        let text = self.read(body).await?;
-        let message = Message::parse(&text).map_err(|cause| {
+        let text = self.bodies.read(body).await?;
+        let message = Message::parse(&text.bytes).map_err(|cause| {
             let id = match &cause {
                 ParseError::Invalid { id, .. } => id.as_ref(),
                 ParseError::Syntax(_) => None,
@@ -222,20 +229,6 @@ impl Endpoint {
             Era::Modern => self.modern_request(parts, request, head).await,
             Era::Legacy => self.legacy_request(parts, request, head).await,
         }
-    }
-
-    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
-        let limit = self.server.limits().max_message_bytes;
-        let collected = within(self.config.body_timeout, Limited::new(body, limit).collect()).await;
-        let (status, message) = match collected {
-            Ok(Ok(body)) => return Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                (StatusCode::PAYLOAD_TOO_LARGE, format!("the message is larger than {limit} bytes"))
-            }
-            Ok(Err(_)) => (StatusCode::BAD_REQUEST, "the body could not be read".to_owned()),
-            Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive".to_owned()),
-        };
-        Err(Refusal::new(status, None, error::error(INVALID_REQUEST, message)))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
 /// Serves until `until` is done, and then until the requests that are being answered have ended. Streams that stay
@@ -39,20 +41,30 @@ impl Connected<IncomingStream<'_, Listener>> for PeerAddress {
 }
 
 /// A listener for `axum::serve` whose connections have `TCP_NODELAY` set and end when the other end takes nothing of
-/// what is written to it.
+/// what is written to it. Above their number, new ones wait until one ends.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
     write_timeout: Duration,
+    places: Arc<Semaphore>,
 }
 
 impl Listener {
     /// How long the other end may take nothing.
     pub const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
-    /// With [`Listener::WRITE_TIMEOUT`].
+    /// How many connections may be open at once.
+    pub const MAX_CONNECTIONS: usize = 4096;
+
+    /// With [`Listener::WRITE_TIMEOUT`] and [`Listener::MAX_CONNECTIONS`].
     pub fn new(tcp: TcpListener) -> Listener {
-        Listener { tcp, write_timeout: Self::WRITE_TIMEOUT }
+        let places = Arc::new(Semaphore::new(Self::MAX_CONNECTIONS));
+        Listener { tcp, write_timeout: Self::WRITE_TIMEOUT, places }
+    }
+
+    /// With another number than [`Listener::MAX_CONNECTIONS`].
+    pub fn max_connections(self, max_connections: usize) -> Listener {
+        Listener { places: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))), ..self }
     }
 
     /// With another time than [`Listener::WRITE_TIMEOUT`].
@@ -66,12 +78,14 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
+        // The semaphore is never closed; a connection without a place would still be one that is served.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = axum::serve::Listener::accept(&mut self.tcp).await;
         // Without it a small answer waits for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY can't be set");
         }
-        (Connection { stream, write_timeout: self.write_timeout, stalled: None }, address)
+        (Connection { stream, write_timeout: self.write_timeout, stalled: None, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -86,6 +100,7 @@ pub struct Connection {
     write_timeout: Duration,
     /// Runs while a write waits for room.
     stalled: Option<Pin<Box<Sleep>>>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {

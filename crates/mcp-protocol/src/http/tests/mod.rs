@@ -50,6 +50,11 @@ impl Web {
         Web { url: format!("http://{address}/mcp"), client }
     }
 
+    /// For a connection of the test's own.
+    fn address(&self) -> &str {
+        self.url.trim_start_matches("http://").trim_end_matches("/mcp")
+    }
+
     fn post(&self, body: &Value) -> RequestBuilder {
         self.client
             .post(&self.url)

@@ -6,6 +6,8 @@ use axum::Extension;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::{Headers, HttpConfig, Web, body, call, initialize, modern, router};
 use crate::testing::{Probe, builder, server};
@@ -164,6 +166,44 @@ async fn messages_that_are_too_large() {
     let answer = body(response).await;
     assert!(answer["error"]["message"].as_str().expect("a message").contains("1000 bytes"), "{answer}");
     assert!(answer.get("id").is_none());
+}
+
+#[tokio::test]
+async fn more_bytes_of_bodies_than_are_held_at_once() {
+    let limits = Limits { max_message_bytes: 200_000, ..Limits::default() };
+    let server = builder(&Probe::new()).limits(limits).build().expect("a server");
+    let config = HttpConfig { max_buffered_bytes: 200_000, ..HttpConfig::default() };
+    let web = Web::with(router(server, config)).await;
+    let large = || json!({"name": "echo", "arguments": {"text": "x".repeat(150_000)}});
+    // Announced, and never sent: it holds its room for as long as the connection lasts.
+    let mut slow = TcpStream::connect(web.address()).await.expect("a connection");
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 190000\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.expect("a connection");
+    let refused = until_status(&web, large(), 503).await;
+    assert_eq!(refused.headers()["retry-after"], HeaderValue::from(1));
+    assert_eq!(body(refused).await["error"]["code"], i64::from(error::OVERLOADED));
+    assert_eq!(
+        web.modern("tools/list", json!({})).send().await.expect("an answer").status(),
+        200,
+        "small ones pass"
+    );
+    drop(slow);
+    until_status(&web, large(), 200).await;
+}
+
+/// Calls until the answer has this status.
+async fn until_status(web: &Web, params: Value, status: u16) -> reqwest::Response {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            let response = web.modern("tools/call", params.clone()).send().await.expect("an answer");
+            if response.status() == status {
+                return response;
+            }
+        }
+    })
+    .await
+    .expect("the status comes")
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::serve::Listener as _;
+use futures::future::poll_immediate;
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,6 +36,18 @@ async fn a_connection_whose_other_end_takes_nothing_ends() {
     let error =
         tokio::time::timeout(Duration::from_secs(5), writing).await.expect("it doesn't wait for good");
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_one_ends() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = tcp.local_addr().expect("an address");
+    let mut listener = Listener::new(tcp).max_connections(1);
+    let _clients = tokio::join!(TcpStream::connect(address), TcpStream::connect(address));
+    let (first, _) = listener.accept().await;
+    assert!(poll_immediate(std::pin::pin!(listener.accept())).await.is_none(), "there is one place");
+    drop(first);
+    tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.expect("its place is free again");
 }
 
 /// Says a lot until it is told to end, or dropped.
