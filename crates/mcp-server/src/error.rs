@@ -260,7 +260,8 @@ fn parameter(error: &EditError) -> Option<&str> {
         | EditError::WrongType { parameter, .. }
         | EditError::OutOfRange { parameter, .. }
         | EditError::NotInList { parameter, .. }
-        | EditError::Linked { parameter, .. } => Some(parameter),
+        | EditError::Linked { parameter, .. }
+        | EditError::Ambiguous { parameter, .. } => Some(parameter),
         EditError::MissingClass { .. } | EditError::NotPossible { .. } => None,
     }
 }

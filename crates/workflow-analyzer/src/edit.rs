@@ -106,6 +106,14 @@ pub enum EditError {
         /// The node that it is linked to.
         node: String,
     },
+    /// Several nodes have the title.
+    #[error("{parameter} may be that of the nodes {}; name one by its id", nodes.join(", "))]
+    Ambiguous {
+        /// The parameter, as `Title.input`.
+        parameter: String,
+        /// The ids of the nodes.
+        nodes: Vec<String>,
+    },
     /// The server lacks a node class that the edit needs.
     #[error("the server has no node class {class}")]
     MissingClass {

@@ -20,7 +20,7 @@ pub mod edit;
 #[cfg(test)]
 mod tests;
 
-pub use analyze::{Analysis, Binding, ModelRef, Needs, Parameter, Task, analyze};
+pub use analyze::{Analysis, Binding, ModelRef, Needs, Parameter, Task, analyze, input, inputs};
 pub use graph::{Graph, GraphError, Input, MAX_NODES, Node, NodeId};
 pub use info::{ClassInfo, InfoError, InputKind, InputSpec, ObjectInfo, OutputSpec};
 pub use nearest::nearest;

@@ -1,14 +1,16 @@
 //! Follows the links of a graph, with the types of `object_info` where the class is known.
 
+mod switches;
+mod values;
+
 use std::collections::{HashMap, HashSet};
 
-use crate::{ClassInfo, Graph, Input, InputKind, InputSpec, Node, ObjectInfo};
+use crate::{ClassInfo, Graph, InputKind, InputSpec, Node, ObjectInfo};
+
+use switches::Switch;
 
 /// The type of a link of which nothing is known.
 pub(crate) const ANY: &str = "*";
-
-/// A value that comes through more nodes than this is not looked for any further.
-const MAX_HOPS: usize = 16;
 
 /// An output of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +34,11 @@ pub(crate) struct Trace<'a> {
     pub(crate) info: &'a ObjectInfo,
     /// The output nodes, in the graph's order.
     pub(crate) outputs: Vec<&'a str>,
-    /// What the outputs need, each node after those that it needs (cycles apart).
+    /// What the outputs need, each node after those that it needs (cycles apart). What is behind the closed side of a
+    /// switch isn't needed: ComfyUI doesn't run it.
     pub(crate) live: Vec<&'a str>,
+    /// The switches whose position the graph tells.
+    switches: HashMap<&'a str, Switch<'a>>,
     /// What others take from nodes of unknown classes.
     taken: HashMap<&'a str, HashSet<&'a str>>,
 }
@@ -43,8 +48,10 @@ impl<'a> Trace<'a> {
         let is_output = |node: &Node| info.class(&node.class_type).is_some_and(|class| class.output_node);
         let outputs: Vec<&str> =
             graph.nodes.iter().filter(|(_, node)| is_output(node)).map(|(id, _)| id.as_str()).collect();
-        let mut trace = Trace { graph, info, outputs, live: Vec::new(), taken: HashMap::new() };
-        trace.live = in_order(graph, &trace.roots());
+        let mut trace =
+            Trace { graph, info, outputs, live: Vec::new(), switches: HashMap::new(), taken: HashMap::new() };
+        trace.switches = trace.find_switches();
+        trace.live = trace.in_order(&trace.roots());
         trace.taken = trace.taken_from_unknown();
         trace
     }
@@ -61,10 +68,12 @@ impl<'a> Trace<'a> {
         self.class(id)?.inputs.get(input)
     }
 
-    /// The links into a node, in the order of its inputs; those to nodes that aren't there are left out.
+    /// The links into a node, in the order of its inputs; those to nodes that aren't there are left out, and the one
+    /// that a switch doesn't let through.
     pub(crate) fn edges(&self, id: &str) -> Vec<Edge<'a>> {
         let Some(node) = self.node(id) else { return Vec::new() };
-        let edges = node.inputs.iter().filter_map(|(input, value)| {
+        let edges = node.inputs.iter().filter(|(input, _)| !self.is_shut(id, input));
+        let edges = edges.filter_map(|(input, value)| {
             let (source, slot) = value.as_link()?;
             let (source, _) = self.graph.nodes.get_key_value(source)?;
             let from = Port { node: source, slot };
@@ -168,51 +177,10 @@ impl<'a> Trace<'a> {
         if slots().count() == edges.len() { edges.get(rank).copied() } else { None }
     }
 
-    /// The input that really holds the value of `input`: itself, or a primitive's that is linked to it.
-    pub(crate) fn holder(&self, id: &'a str, input: &'a str) -> Option<(&'a str, &'a str)> {
-        let (mut id, mut input) = (id, input);
-        let family = self.spec(id, input).map(|spec| Family::of(&spec.kind));
-        for _ in 0..MAX_HOPS {
-            let port = match self.graph.input(id, input)? {
-                Input::Value(_) => return Some((id, input)),
-                Input::Link { node, slot } => Port { node, slot: *slot },
-            };
-            let (source, node) = self.graph.nodes.get_key_value(port.node)?;
-            input = self.forwarded(port, node, input, family)?;
-            id = source;
-        }
-        None
-    }
-
-    /// The input of a primitive, or of a node much like one, that comes out of `port`.
-    fn forwarded(
-        &self,
-        port: Port<'a>,
-        node: &'a Node,
-        wanted: &str,
-        family: Option<Family>,
-    ) -> Option<&'a str> {
-        let fits = |name: &str| match (self.spec(port.node, name), family) {
-            (Some(spec), Some(family)) => family.takes(Family::of(&spec.kind)),
-            _ => true,
-        };
-        let candidates: Vec<&str> =
-            node.inputs.keys().map(String::as_str).filter(|name| fits(name)).collect();
-        if let [only] = candidates.as_slice() {
-            return Some(only);
-        }
-        let output = self.class(port.node).and_then(|class| class.outputs.get(port.slot));
-        let output = output.map(|output| output.name.to_lowercase());
-        let names =
-            output.as_deref().into_iter().chain([wanted, "value", "text", "string", "prompt", "string_a"]);
-        names.into_iter().find_map(|name| candidates.iter().find(|candidate| **candidate == name).copied())
-    }
-
     fn kind(&self, from: Port<'a>, consumer: &str, input: &str) -> &'a str {
         let output = self.class(from.node).and_then(|class| class.outputs.get(from.slot));
         if let Some(output) = output
-            && output.kind != ANY
-            && !output.kind.starts_with("COMFY_")
+            && !is_open(&output.kind)
         {
             return &output.kind;
         }
@@ -236,6 +204,31 @@ impl<'a> Trace<'a> {
         if roots.is_empty() { ids().collect() } else { roots }
     }
 
+    /// What the roots need, each node after those that it needs. Links that close a circle are passed over.
+    fn in_order(&self, roots: &[&'a str]) -> Vec<&'a str> {
+        enum Step<'a> {
+            Enter(&'a str),
+            Leave(&'a str),
+        }
+        let mut order = Vec::new();
+        let mut entered = HashSet::new();
+        let mut pending: Vec<Step<'_>> = roots.iter().rev().map(|root| Step::Enter(root)).collect();
+        while let Some(step) = pending.pop() {
+            match step {
+                Step::Leave(id) => order.push(id),
+                Step::Enter(id) => {
+                    let Some((id, node)) = self.graph.nodes.get_key_value(id) else { continue };
+                    if entered.insert(id.as_str()) {
+                        pending.push(Step::Leave(id));
+                        let open = node.inputs.iter().rev().filter(|(input, _)| !self.is_shut(id, input));
+                        pending.extend(open.filter_map(|(_, link)| Some(Step::Enter(link.as_link()?.0))));
+                    }
+                }
+            }
+        }
+        order
+    }
+
     fn taken_from_unknown(&self) -> HashMap<&'a str, HashSet<&'a str>> {
         let mut taken: HashMap<&str, HashSet<&str>> = HashMap::new();
         for id in self.graph.nodes.keys() {
@@ -249,55 +242,11 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// What values can stand for each other.
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    Number,
-    Text,
-    Switch,
-    Other,
-}
-
-impl Family {
-    fn of(kind: &InputKind) -> Family {
-        match kind {
-            InputKind::Int { .. } | InputKind::Float { .. } => Family::Number,
-            InputKind::String { .. } | InputKind::Combo { .. } => Family::Text,
-            InputKind::Boolean => Family::Switch,
-            InputKind::Link { .. } | InputKind::Dynamic { .. } => Family::Other,
-        }
-    }
-
-    fn takes(self, other: Family) -> bool {
-        self == other && self != Family::Other
-    }
+/// Whether a type stands for any: it is settled by what is linked.
+fn is_open(kind: &str) -> bool {
+    kind == ANY || kind.starts_with("COMFY_")
 }
 
 fn is_pair(edges: &[Edge<'_>]) -> bool {
     matches!(edges, [first, second] if first.input.contains("pos") && second.input.contains("neg"))
-}
-
-/// What the roots need, each node after those that it needs. Links that close a circle are passed over.
-fn in_order<'a>(graph: &'a Graph, roots: &[&'a str]) -> Vec<&'a str> {
-    enum Step<'a> {
-        Enter(&'a str),
-        Leave(&'a str),
-    }
-    let mut order = Vec::new();
-    let mut entered = HashSet::new();
-    let mut pending: Vec<Step<'_>> = roots.iter().rev().map(|root| Step::Enter(root)).collect();
-    while let Some(step) = pending.pop() {
-        match step {
-            Step::Leave(id) => order.push(id),
-            Step::Enter(id) => {
-                let Some((id, node)) = graph.nodes.get_key_value(id) else { continue };
-                if entered.insert(id.as_str()) {
-                    pending.push(Step::Leave(id));
-                    let links = node.inputs.values().rev().filter_map(|input| Some(input.as_link()?.0));
-                    pending.extend(links.map(Step::Enter));
-                }
-            }
-        }
-    }
-    order
 }

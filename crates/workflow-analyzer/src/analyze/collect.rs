@@ -9,14 +9,20 @@ use crate::trace::Trace;
 use crate::{InputKind, InputSpec};
 
 /// The roles in the order in which a caller wants to see them.
-const ROLES: [&str; 32] = [
+const ROLES: [&str; 43] = [
     "prompt",
     "negative_prompt",
+    "lyrics",
     "image",
     "mask",
+    "video",
+    "audio",
     "width",
     "height",
+    "aspect_ratio",
+    "megapixels",
     "frames",
+    "seconds",
     "batch_size",
     "seed",
     "steps",
@@ -38,7 +44,12 @@ const ROLES: [&str; 32] = [
     "control_strength",
     "control_start",
     "control_end",
+    "style_model",
+    "clip_vision",
+    "audio_encoder",
     "upscale_model",
+    "latent_upscale_model",
+    "other_model",
     "upscale_factor",
     "fps",
     "filename_prefix",
@@ -82,18 +93,22 @@ impl<'a> Collector<'a> {
     ) {
         let Some((holder, held)) = trace.holder(id, input) else { return };
         let Some(value) = trace.graph.input(holder, held).and_then(|input| input.as_value()) else { return };
-        let Some(kind) = settable(trace.spec(id, input).or_else(|| trace.spec(holder, held)), value) else {
-            return;
-        };
-        if !self.bound.insert((holder, held)) {
-            return;
+        let (used, written) = (trace.spec(id, input), trace.spec(holder, held));
+        let Some(mut kind) = settable(used.or(written), Some(value)) else { return };
+        if let Some(written) = written {
+            narrow(&mut kind, &written.kind);
         }
+        if !self.bound.insert((holder, held)) {
+            return self.narrow_bound(role, (holder, held), &kind);
+        }
+        let default = used.and_then(|spec| spec.default.clone());
         let binding = Binding { node: holder.to_owned(), input: held.to_owned() };
         let of_role = self.found.entry(role).or_default();
         if by == Grouping::SameValue
             && let Some(same) = of_role.iter_mut().find(|found| found.parameter.value.as_ref() == Some(value))
         {
             same.parameter.bindings.push(binding);
+            narrow(&mut same.parameter.kind, &kind);
             return;
         }
         let number = match by {
@@ -104,13 +119,28 @@ impl<'a> Collector<'a> {
             return;
         }
         let name = if number == 0 { role.to_owned() } else { format!("{role}_{}", number + 1) };
-        let parameter = Parameter { name, bindings: vec![binding], kind, value: Some(value.clone()) };
+        let parameter =
+            Parameter { name, bindings: vec![binding], kind, value: Some(value.clone()), default };
         of_role.push(Found { number, parameter });
+    }
+
+    /// One more input takes its value from the same place: what is set there must suit it too.
+    fn narrow_bound(&mut self, role: &str, (holder, held): (&str, &str), kind: &InputKind) {
+        let is_bound = |binding: &Binding| binding.node == holder && binding.input == held;
+        let mut of_role = self.found.get_mut(role).into_iter().flatten();
+        if let Some(found) = of_role.find(|found| found.parameter.bindings.iter().any(is_bound)) {
+            narrow(&mut found.parameter.kind, kind);
+        }
     }
 
     /// Whether anything has this role.
     pub(super) fn has(&self, role: &str) -> bool {
-        self.found.get(role).is_some_and(|found| !found.is_empty())
+        self.first(role).is_some()
+    }
+
+    /// The first parameter of this role.
+    pub(super) fn first(&self, role: &str) -> Option<&Parameter> {
+        self.found.get(role)?.first().map(|found| &found.parameter)
     }
 
     /// The parameters, the most telling first.
@@ -126,10 +156,10 @@ impl<'a> Collector<'a> {
 }
 
 /// What the input takes; for an unknown class, what its value looks like. `None` for what can only be linked.
-fn settable(spec: Option<&InputSpec>, value: &Value) -> Option<InputKind> {
+pub(super) fn settable(spec: Option<&InputSpec>, value: Option<&Value>) -> Option<InputKind> {
     match spec.map(|spec| &spec.kind) {
         Some(InputKind::Link { .. }) => None,
-        Some(InputKind::Dynamic { .. }) | None => match value {
+        Some(InputKind::Dynamic { .. }) | None => match value? {
             Value::Number(number) if number.is_f64() => {
                 Some(InputKind::Float { min: None, max: None, step: None })
             }
@@ -139,5 +169,20 @@ fn settable(spec: Option<&InputSpec>, value: &Value) -> Option<InputKind> {
             _ => None,
         },
         Some(kind) => Some(kind.clone()),
+    }
+}
+
+/// Leaves of the bounds of `kind` what `other` takes too.
+fn narrow(kind: &mut InputKind, other: &InputKind) {
+    match (kind, other) {
+        (InputKind::Int { min, max, .. }, InputKind::Int { min: other_min, max: other_max, .. }) => {
+            *min = (*min).max(*other_min);
+            *max = [*max, *other_max].into_iter().flatten().min();
+        }
+        (InputKind::Float { min, max, .. }, InputKind::Float { min: other_min, max: other_max, .. }) => {
+            *min = [*min, *other_min].into_iter().flatten().reduce(f64::max);
+            *max = [*max, *other_max].into_iter().flatten().reduce(f64::min);
+        }
+        _ => {}
     }
 }

@@ -5,6 +5,26 @@ use super::model_folder;
 use crate::InputKind;
 use crate::trace::Trace;
 
+/// The role of a model file by the folder that it is in, where that says what it is.
+const ROLES_BY_FOLDER: [(&str, &str); 12] = [
+    ("checkpoints", "model"),
+    ("diffusion_models", "model"),
+    ("text_encoders", "clip"),
+    ("vae", "vae"),
+    ("loras", "lora"),
+    ("controlnet", "controlnet"),
+    ("model_patches", "controlnet"),
+    ("style_models", "style_model"),
+    ("clip_vision", "clip_vision"),
+    ("audio_encoders", "audio_encoder"),
+    ("upscale_models", "upscale_model"),
+    ("latent_upscale_models", "latent_upscale_model"),
+];
+
+/// The role of a model file by what its loader gives.
+const ROLES_BY_OUTPUT: [(&str, &str); 4] =
+    [("MODEL", "model"), ("CLIP", "clip"), ("VAE", "vae"), ("UPSCALE_MODEL", "upscale_model")];
+
 pub(super) fn collect<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>) {
     let mut loras = 0;
     for &id in &trace.live {
@@ -13,7 +33,7 @@ pub(super) fn collect<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>) {
             collect_lora(trace, collector, id, lora, Grouping::Numbered(loras));
             loras += 1;
         }
-        collect_loader(trace, collector, id);
+        collect_files(trace, collector, id);
         if trace.gives(id, "CLIP") {
             collector.add(trace, "clip_skip", id, "stop_at_clip_layer", Grouping::SameValue);
         }
@@ -22,7 +42,9 @@ pub(super) fn collect<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>) {
         collector.add(trace, "filename_prefix", id, "filename_prefix", Grouping::SameValue);
     }
     for &id in &trace.live {
-        collector.add(trace, "fps", id, "fps", Grouping::SameValue);
+        for rate in ["fps", "frame_rate"] {
+            collector.add(trace, "fps", id, rate, Grouping::SameValue);
+        }
     }
 }
 
@@ -40,34 +62,32 @@ fn collect_lora<'a>(
     collector.add(trace, "lora_clip_strength", id, "strength_clip", by);
 }
 
-/// The file that a loader reads: a node that gives a model of a kind and takes none of that kind.
-fn collect_loader<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>, id: &'a str) {
+/// The model files that a node names.
+fn collect_files<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>, id: &'a str) {
     let loads = |kind: &str| trace.gives(id, kind) && trace.edges_of(id, kind).is_empty();
-    let role = match () {
-        () if loads("MODEL") => "model",
-        () if loads("CLIP") => "clip",
-        () if loads("VAE") => "vae",
-        () if loads("UPSCALE_MODEL") => "upscale_model",
-        () => return,
-    };
-    for file in model_inputs(trace, id) {
+    let by_output = ROLES_BY_OUTPUT.iter().find(|(kind, _)| loads(kind)).map(|(_, role)| *role);
+    let mut found_role = None;
+    for (file, folder) in model_files(trace, id) {
+        let by_folder = ROLES_BY_FOLDER.iter().find(|(known, _)| *known == folder).map(|(_, role)| *role);
+        let role = by_folder.or(by_output).unwrap_or("other_model");
         collector.add(trace, role, id, file, Grouping::SameValue);
+        found_role = Some(role);
     }
-    if role == "clip" {
+    if found_role == Some("clip") {
         collector.add(trace, "clip_type", id, "type", Grouping::SameValue);
     }
 }
 
-/// The inputs of a node that name model files.
-pub(super) fn model_inputs<'a>(trace: &Trace<'a>, id: &'a str) -> Vec<&'a str> {
+/// The inputs of a node that name model files, each with its folder (empty when it isn't known).
+pub(super) fn model_files<'a>(trace: &Trace<'a>, id: &'a str) -> Vec<(&'a str, &'static str)> {
     let Some(node) = trace.node(id) else { return Vec::new() };
     let class = trace.class(id);
-    let names = node.inputs.iter().filter_map(|(name, _)| {
+    let files = node.inputs.iter().filter_map(|(name, _)| {
         let (holder, held) = trace.holder(id, name)?;
         let value = trace.graph.input(holder, held)?.as_value()?.as_str()?;
-        model_folder(class, name, value).map(|_| name.as_str())
+        model_folder(class, name, value).map(|folder| (name.as_str(), folder))
     });
-    names.collect()
+    files.collect()
 }
 
 fn input_starting_with<'a>(trace: &Trace<'a>, id: &'a str, prefix: &str) -> Option<&'a str> {

@@ -9,7 +9,7 @@ use crate::nearest::MODEL_EXTENSIONS;
 use crate::{ClassInfo, Graph, Input, InputKind, ObjectInfo};
 
 /// Inputs that name a model file, and the folder that ComfyUI looks it up in (from its loader nodes).
-const FOLDERS: [(&str, &str); 14] = [
+const FOLDERS: [(&str, &str); 17] = [
     ("ckpt_name", "checkpoints"),
     ("unet_name", "diffusion_models"),
     ("vae_name", "vae"),
@@ -24,16 +24,24 @@ const FOLDERS: [(&str, &str); 14] = [
     ("gligen_name", "gligen"),
     ("hypernetwork_name", "hypernetworks"),
     ("audio_encoder_name", "audio_encoders"),
+    ("text_encoder", "text_encoders"),
+    ("bg_removal_name", "background_removal"),
+    ("photomaker_model_name", "photomaker"),
 ];
 
 /// The folder of a loader whose input has a name that says nothing, by what the loader gives.
-const FOLDERS_BY_OUTPUT: [(&str, &str); 6] = [
+const FOLDERS_BY_OUTPUT: [(&str, &str); 11] = [
     ("CLIP_VISION", "clip_vision"),
     ("UPSCALE_MODEL", "upscale_models"),
     ("PHOTOMAKER", "photomaker"),
     ("MODEL_PATCH", "model_patches"),
     ("LATENT_UPSCALE_MODEL", "latent_upscale_models"),
     ("CONTROL_NET", "controlnet"),
+    ("INTERP_MODEL", "frame_interpolation"),
+    ("OPTICAL_FLOW", "optical_flow"),
+    ("MOGE_MODEL", "geometry_estimation"),
+    ("DA3_MODEL", "geometry_estimation"),
+    ("FACE_DETECTION_MODEL", "detection"),
 ];
 
 pub(super) fn needs(graph: &Graph, info: &ObjectInfo) -> Needs {

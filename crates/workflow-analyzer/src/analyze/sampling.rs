@@ -1,10 +1,9 @@
-//! Parameters around the samplers: what they are told, what they start from, and how they are set.
+//! Parameters around the samplers: what they are told, and how they are set. What they start from is in `media`.
 
 use std::collections::HashSet;
 
-use super::Task;
 use super::collect::{Collector, Grouping};
-use super::models::model_inputs;
+use super::models::model_files;
 use crate::InputKind;
 use crate::trace::{Edge, Port, Trace};
 
@@ -24,37 +23,40 @@ const SETTINGS: [(&str, &str); 11] = [
     ("length", "frames"),
 ];
 
-/// The inputs of a node that makes empty latents or pictures.
-const SIZES: [(&str, &str); 6] = [
-    ("width", "width"),
-    ("height", "height"),
-    ("length", "frames"),
-    ("frames", "frames"),
-    ("num_frames", "frames"),
-    ("batch_size", "batch_size"),
-];
-
 /// Texts of an encoder that aren't the prompt.
 const OTHER_TEXTS: [&str; 4] = ["lyrics", "system", "template", "negative"];
 
 /// Walks back from all samplers; what one walk has seen, the next passes over, so that all are linear together.
-struct Walk<'t, 'a> {
-    trace: &'t Trace<'a>,
-    collector: &'t mut Collector<'a>,
-    positive: HashSet<Port<'a>>,
-    negative: HashSet<Port<'a>>,
-    latents: HashSet<Port<'a>>,
-    images: HashSet<Port<'a>>,
-    masks: HashSet<Port<'a>>,
-    settings: HashSet<Port<'a>>,
-    /// Samplers, and what comes after one.
-    sampled: HashSet<&'a str>,
-    controls: usize,
-    masked: bool,
+pub(super) struct Walk<'t, 'a> {
+    pub(super) trace: &'t Trace<'a>,
+    pub(super) collector: &'t mut Collector<'a>,
+    pub(super) positive: HashSet<Port<'a>>,
+    pub(super) negative: HashSet<Port<'a>>,
+    pub(super) latents: HashSet<Port<'a>>,
+    pub(super) images: HashSet<Port<'a>>,
+    pub(super) masks: HashSet<Port<'a>>,
+    pub(super) clips: HashSet<Port<'a>>,
+    pub(super) models: HashSet<Port<'a>>,
+    pub(super) settings: HashSet<Port<'a>>,
+    /// The samplers, each after those whose result it takes.
+    pub(super) samplers: Vec<&'a str>,
+    /// What comes after one of them.
+    pub(super) sampled: HashSet<&'a str>,
+    /// Nodes that work out a size and haven't been looked at.
+    pub(super) measures: Vec<&'a str>,
+    /// Those and the ones that have.
+    pub(super) measured: HashSet<&'a str>,
+    pub(super) controls: usize,
+    /// Whether a sampler starts from something that is masked.
+    pub(super) masked: bool,
+    /// Whether a picture is shown to the model beside the text.
+    pub(super) shown: bool,
+    /// Whether a node makes something of a text without a sampler.
+    pub(super) generates: bool,
 }
 
-/// Finds the parameters of every sampler that an output needs, and what the graph does.
-pub(super) fn collect<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>) -> Task {
+/// Finds the parameters of every sampler that an output needs.
+pub(super) fn collect<'t, 'a>(trace: &'t Trace<'a>, collector: &'t mut Collector<'a>) -> Walk<'t, 'a> {
     let samplers: Vec<&str> = trace.live.iter().copied().filter(|id| trace.is_sampler(id)).collect();
     let mut walk = Walk {
         trace,
@@ -64,36 +66,31 @@ pub(super) fn collect<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>) -> T
         latents: HashSet::new(),
         images: HashSet::new(),
         masks: HashSet::new(),
+        clips: HashSet::new(),
+        models: HashSet::new(),
         settings: HashSet::new(),
         sampled: after_samplers(trace, &samplers),
+        samplers,
+        measures: Vec::new(),
+        measured: HashSet::new(),
         controls: 0,
         masked: false,
+        shown: false,
+        generates: false,
     };
-    for &sampler in &samplers {
+    for sampler in walk.samplers.clone() {
         walk.sampler(sampler);
+    }
+    for &id in &trace.live {
+        walk.generator(id);
     }
     for &id in &trace.live {
         walk.images_into(id, "image");
         walk.masks_into(id);
+        walk.clips_into(id);
     }
-    let masked = walk.masked;
-    task(trace, collector, &samplers, masked)
-}
-
-fn task(trace: &Trace<'_>, collector: &Collector<'_>, samplers: &[&str], masked: bool) -> Task {
-    if samplers.is_empty() {
-        let scales =
-            |id: &str| trace.takes(id, "UPSCALE_MODEL") || trace.spec(id, "upscale_method").is_some();
-        let upscales = collector.has("image") && trace.live.iter().any(|id| scales(id));
-        return if upscales { Task::Upscale } else { Task::Other };
-    }
-    let makes_pictures = trace.live.iter().any(|id| trace.gives(id, "IMAGE"));
-    match () {
-        () if collector.has("frames") || !makes_pictures => Task::Other,
-        () if masked => Task::Inpaint,
-        () if collector.has("image") => Task::ImageToImage,
-        () => Task::TextToImage,
-    }
+    walk.sizes_worked_out();
+    walk
 }
 
 fn after_samplers<'a>(trace: &Trace<'a>, samplers: &[&'a str]) -> HashSet<&'a str> {
@@ -126,16 +123,36 @@ impl<'a> Walk<'_, 'a> {
         for id in told_by {
             self.settings(sampler, id);
             self.conditioning_into(id);
+            self.models_into(id);
+        }
+    }
+
+    /// Some ControlNets patch the model instead of the conditioning.
+    fn models_into(&mut self, id: &'a str) {
+        for edge in self.trace.edges_of(id, "MODEL") {
+            let ports = self.trace.upstream(edge.from, "MODEL", &mut self.models);
+            for port in ports.iter().rev() {
+                let patches = self.trace.edges_of(port.node, "MODEL_PATCH");
+                if !patches.is_empty() {
+                    self.control(port.node, &patches);
+                }
+            }
         }
     }
 
     fn settings(&mut self, sampler: &'a str, id: &'a str) {
-        for (input, role) in SETTINGS {
-            self.collector.add(self.trace, role, id, input, Grouping::SameValue);
-        }
+        self.set_at(id);
         // A second pass over the first one's result has a strength of its own.
         let by = if self.sampled.contains(sampler) { Grouping::Single } else { Grouping::SameValue };
         self.collector.add(self.trace, "denoise", id, "denoise", by);
+    }
+
+    /// What the node itself is told.
+    pub(super) fn set_at(&mut self, id: &'a str) {
+        for (input, role) in SETTINGS {
+            self.collector.add(self.trace, role, id, input, Grouping::SameValue);
+        }
+        self.measure_into(id);
     }
 
     /// Positive first: a text that is also reached as the negative (through ConditioningZeroOut) is the prompt.
@@ -165,10 +182,15 @@ impl<'a> Walk<'_, 'a> {
             for text in texts(trace, port.node, role) {
                 self.collector.add(trace, role, port.node, text, Grouping::SameValue);
             }
+            for lyrics in texts_named(trace, port.node, "lyrics") {
+                self.collector.add(trace, "lyrics", port.node, lyrics, Grouping::SameValue);
+            }
             self.collector.add(trace, "guidance", port.node, "guidance", Grouping::SameValue);
             if trace.edges_of(port.node, "CONTROL_NET").is_empty() {
+                self.shown |= !trace.edges_of(port.node, "IMAGE").is_empty();
                 self.images_into(port.node, "image");
                 for edge in trace.edges_of(port.node, "LATENT") {
+                    self.shown = true;
                     self.start(edge);
                 }
             }
@@ -179,8 +201,8 @@ impl<'a> Walk<'_, 'a> {
         let trace = self.trace;
         let by = Grouping::Numbered(self.controls);
         for edge in control_nets {
-            for port in trace.upstream(edge.from, "CONTROL_NET", &mut self.settings) {
-                for file in model_inputs(trace, port.node) {
+            for port in trace.upstream(edge.from, edge.kind, &mut self.settings) {
+                for (file, _) in model_files(trace, port.node) {
                     self.collector.add(trace, "controlnet", port.node, file, by);
                 }
             }
@@ -195,81 +217,11 @@ impl<'a> Walk<'_, 'a> {
         self.images_into(id, "control_image");
         self.controls += 1;
     }
-
-    /// What a sampler starts from: an empty latent with a size, or a picture, perhaps with a mask.
-    fn start(&mut self, edge: Edge<'a>) {
-        let trace = self.trace;
-        if edge.kind == "IMAGE" {
-            return self.image(edge.from, "image");
-        }
-        for port in trace.upstream(edge.from, "LATENT", &mut self.latents) {
-            if trace.is_sampler(port.node) {
-                continue;
-            }
-            self.images_into(port.node, "image");
-            self.masked |= !trace.edges_of(port.node, "MASK").is_empty();
-            self.masks_into(port.node);
-            self.collector.add(trace, "upscale_factor", port.node, "scale_by", Grouping::Single);
-            if trace.edges_of(port.node, "LATENT").is_empty() {
-                self.sizes(port.node);
-            }
-        }
-    }
-
-    fn sizes(&mut self, id: &'a str) {
-        for (input, role) in SIZES {
-            self.collector.add(self.trace, role, id, input, Grouping::SameValue);
-        }
-    }
-
-    fn images_into(&mut self, id: &'a str, role: &'static str) {
-        for edge in self.trace.edges_of(id, "IMAGE") {
-            self.image(edge.from, role);
-        }
-    }
-
-    fn image(&mut self, start: Port<'a>, role: &'static str) {
-        let trace = self.trace;
-        for port in trace.upstream(start, "IMAGE", &mut self.images) {
-            let id = port.node;
-            if let Some(file) = file_input(trace, id) {
-                let by = if role == "control_image" {
-                    Grouping::Numbered(self.controls)
-                } else {
-                    Grouping::Single
-                };
-                self.collector.add(trace, role, id, file, by);
-            } else if role == "image" && !self.sampled.contains(id) && !trace.is_sampler(id) {
-                self.sizes(id);
-            }
-            if role == "image" {
-                self.collector.add(trace, "upscale_factor", id, "scale_by", Grouping::Single);
-            }
-        }
-    }
-
-    fn masks_into(&mut self, id: &'a str) {
-        let trace = self.trace;
-        for edge in trace.edges_of(id, "MASK") {
-            for port in trace.upstream(edge.from, "MASK", &mut self.masks) {
-                if let Some(file) = file_input(trace, port.node) {
-                    self.collector.add(trace, "mask", port.node, file, Grouping::Single);
-                } else if trace.edges_of(port.node, "MASK").is_empty() {
-                    self.images_into(port.node, "mask");
-                }
-            }
-        }
-    }
 }
 
 /// The texts that an encoder turns into conditioning of that role.
-fn texts<'a>(trace: &Trace<'a>, id: &'a str, role: &str) -> Vec<&'a str> {
-    let Some(node) = trace.node(id) else { return Vec::new() };
-    let is_text = |name: &str| match trace.spec(id, name) {
-        Some(spec) => matches!(spec.kind, InputKind::String { .. }),
-        None => trace.class(id).is_none() && (name.contains("text") || name.contains("prompt")),
-    };
-    let mut texts: Vec<&str> = node.inputs.keys().map(String::as_str).filter(|name| is_text(name)).collect();
+pub(super) fn texts<'a>(trace: &Trace<'a>, id: &'a str, role: &str) -> Vec<&'a str> {
+    let mut texts = text_inputs(trace, id);
     let is_area = |name: &str| match trace.spec(id, name) {
         Some(spec) => spec.kind == InputKind::String { multiline: true },
         None => true,
@@ -287,15 +239,22 @@ fn texts<'a>(trace: &Trace<'a>, id: &'a str, role: &str) -> Vec<&'a str> {
     texts
 }
 
-/// The input of a node that names a file which a client may upload.
-pub(crate) fn file_input<'a>(trace: &Trace<'a>, id: &'a str) -> Option<&'a str> {
-    let node = trace.node(id)?;
-    let class = trace.class(id);
-    node.inputs.keys().map(String::as_str).find(|name| match class {
-        Some(class) => matches!(
-            class.inputs.get(*name).map(|spec| &spec.kind),
-            Some(InputKind::Combo { upload: true, .. })
-        ),
-        None => node.class_type.starts_with("LoadImage") && *name == "image",
-    })
+/// The texts of a node whose names hold that word.
+fn texts_named<'a>(trace: &Trace<'a>, id: &'a str, word: &str) -> Vec<&'a str> {
+    let mut texts = text_inputs(trace, id);
+    texts.retain(|name| name.contains(word));
+    texts
+}
+
+/// The inputs of a node that hold texts; of those that its class doesn't list, what is called like one.
+fn text_inputs<'a>(trace: &Trace<'a>, id: &'a str) -> Vec<&'a str> {
+    let Some(node) = trace.node(id) else { return Vec::new() };
+    let is_text = |name: &str| match trace.spec(id, name) {
+        Some(spec) => matches!(spec.kind, InputKind::String { .. }),
+        None if trace.class(id).is_some() => {
+            name.rsplit_once('.').is_some_and(|(_, part)| part.contains("prompt"))
+        }
+        None => name.contains("text") || name.contains("prompt"),
+    };
+    node.inputs.keys().map(String::as_str).filter(|name| is_text(name)).collect()
 }

@@ -1,3 +1,6 @@
+mod inputs;
+mod newer;
+
 use serde_json::json;
 
 use super::{Task, analyze};
@@ -122,12 +125,13 @@ fn values_are_found_where_primitives_hold_them() {
     ] {
         assert!(found.iter().any(|line| line == expected), "{expected} in {found:#?}");
     }
-    // The bounds are those of the node that uses the value.
+    // The bounds and the default are those of the node that uses the value.
     let analysis = analyze(&graph("primitives"), &info());
     assert!(matches!(
         analysis.parameter("denoise").unwrap().kind,
         InputKind::Float { min: Some(0.0), max: Some(1.0), .. }
     ));
+    assert_eq!(analysis.parameter("denoise").unwrap().default, Some(json!(1.0)));
 }
 
 #[test]
@@ -253,14 +257,17 @@ fn sampling_outweighs_the_rest_and_grows_with_steps_and_pixels() {
         let mut document = graph("txt2img").to_json();
         document["5"]["inputs"]["steps"] = json!(steps);
         document["4"]["inputs"]["width"] = json!(width);
-        let weights = analyze(&Graph::from_json(&document).unwrap(), &info()).weights;
+        let analysis = analyze(&Graph::from_json(&document).unwrap(), &info());
+        let weights = &analysis.weights;
         let all: f64 = weights.values().sum();
+        assert!((analysis.cost - all).abs() < 1e-6 * all);
         (weights["5"], all)
     };
     let (sampler, all) = weight(20, 512);
     assert!(sampler > 0.8 * all, "{sampler} of {all}");
     assert!((weight(40, 512).0 / sampler - 2.0).abs() < 1e-9);
     assert!((weight(20, 1024).0 / sampler - 2.0).abs() < 1e-9);
+    assert!((sampler - 20.0).abs() < 1e-9, "twenty steps of one 512 × 512 image");
     assert!(weight(u64::MAX, u64::MAX).1.is_finite());
 }
 
