@@ -24,6 +24,8 @@ pub(crate) struct Options {
 enum Name {
     /// What the gateway adds to a generation, the time of a status call, and idle memory.
     Overhead,
+    /// What reading, analysing, checking and changing a graph takes, against its size.
+    Analyzer,
     /// What a call costs our implementation of MCP, beside the same call on the crate rmcp (Linux, two cores).
     Mcp,
 }
@@ -36,6 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             build(&root, &["-p", "mcp-server"])?;
             measure(&root, "bench_overhead", &[], &options.args)
         }
+        Name::Analyzer => measure(&root, "bench_analyzer", &[], &options.args),
         Name::Mcp => {
             build(&root, &["-p", "mcp-protocol", "--example", "echo"])?;
             // A workspace of its own, with a folder of its own below ours.

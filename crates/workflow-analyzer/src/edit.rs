@@ -2,10 +2,12 @@
 //!
 //! Each edit leaves the graph untouched when it returns an error.
 
+mod batch;
 mod control;
 mod lora;
 mod parameters;
 mod rewire;
+mod seed;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -13,9 +15,11 @@ mod upscale;
 
 use thiserror::Error;
 
-pub use control::attach_controlnet;
+pub use batch::set_batch;
+pub use control::{attach_controlnet, attach_controlnets};
 pub use lora::apply_loras;
-pub use parameters::set_parameters;
+pub use parameters::{set_named, set_parameters};
+pub use seed::set_seed;
 pub use source::{scale_source, to_img2img, to_inpaint};
 pub use upscale::{add_image_scale, add_upscaler};
 

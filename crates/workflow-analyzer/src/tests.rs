@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::edit::{self, ControlNet, Lora, Mask};
-use crate::{Graph, InputKind, ObjectInfo, Severity, analyze, validate};
+use crate::{Graph, InputKind, ObjectInfo, Severity, analyze, input, inputs, validate};
 
 /// The well-known classes on a server that has one model of each kind, and those that the shipped workflows name.
 pub(crate) fn info() -> ObjectInfo {
@@ -140,6 +140,9 @@ fn exercise(graph: &Graph, info: &ObjectInfo) {
     let values =
         analysis.parameters.iter().filter_map(|p| Some((p.name.clone(), p.value.clone()?))).collect();
     let _ = edit::set_parameters(&mut graph.clone(), &analysis, &values);
+    for parameter in inputs(graph, info) {
+        assert!(input(graph, info, &parameter.name).is_ok(), "{parameter:?}");
+    }
     for edit in &EDITS {
         let mut edited = graph.clone();
         if (edit.1)(&mut edited, info).is_err() {
@@ -150,7 +153,7 @@ fn exercise(graph: &Graph, info: &ObjectInfo) {
 
 type Edit = fn(&mut Graph, &ObjectInfo) -> Result<(), edit::EditError>;
 
-const EDITS: [(&str, Edit); 8] = [
+const EDITS: [(&str, Edit); 10] = [
     ("two LoRAs", |graph, info| {
         let lora = |strength| Lora {
             name: "tiny-lora.safetensors".to_owned(),
@@ -174,6 +177,8 @@ const EDITS: [(&str, Edit); 8] = [
     ("the image's alpha", |graph, info| edit::to_inpaint(graph, info, "source.png", Mask::Alpha, 1.0)),
     ("a size", |graph, info| edit::scale_source(graph, info, Some(96), Some(64))),
     ("an upscaler", |graph, info| edit::add_upscaler(graph, info, "RealESRGAN_x4plus.pth")),
+    ("a batch", |graph, info| edit::set_batch(graph, info, 3)),
+    ("a seed", |graph, info| edit::set_seed(graph, info, None, u64::MAX).map(|_| ())),
     ("a factor", |graph, info| edit::add_image_scale(graph, info, 1.5)),
 ];
 

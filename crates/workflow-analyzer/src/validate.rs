@@ -5,10 +5,11 @@ mod links;
 mod tests;
 mod values;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 
+use crate::analyze::model_folder;
 use crate::graph::type_name;
 use crate::nearest::nearest;
 use crate::{ClassInfo, Graph, Input, InputKind, Node, NodeId, ObjectInfo};
@@ -81,6 +82,8 @@ pub enum DiagnosticCode {
     RequiredInputMissing,
     /// A combo is set to something that isn't among its options.
     ValueNotInList,
+    /// A model file that the server doesn't have (ComfyUI: `value_not_in_list`).
+    MissingModel,
     /// A number is below the least that the class takes.
     ValueSmallerThanMin,
     /// A number is above the greatest that the class takes.
@@ -107,6 +110,8 @@ pub enum DiagnosticCode {
 pub struct Options<'a> {
     /// What is known of the files that `LoadImage` and its like name.
     pub files: InputFiles<'a>,
+    /// The packs of custom nodes that have a class, by the class, as the editor's file says.
+    pub packs: Option<&'a BTreeMap<String, String>>,
 }
 
 /// What is known of the files of the input folder.
@@ -131,7 +136,7 @@ pub fn validate(graph: &Graph, info: &ObjectInfo) -> Vec<Diagnostic> {
 /// As [`validate`], with more known.
 pub fn validate_with(graph: &Graph, info: &ObjectInfo, options: &Options<'_>) -> Vec<Diagnostic> {
     let mut check =
-        Check { graph, info, files: options.files, found: Vec::new(), errors: 0, left_out: 0, compared: 0 };
+        Check { graph, info, options: *options, found: Vec::new(), errors: 0, left_out: 0, compared: 0 };
     check.classes();
     let needed = Needed::new(graph, info);
     if needed.outputs.is_empty() {
@@ -164,6 +169,7 @@ impl DiagnosticCode {
             DiagnosticCode::PromptNoOutputs => "prompt_no_outputs",
             DiagnosticCode::RequiredInputMissing => "required_input_missing",
             DiagnosticCode::ValueNotInList => "value_not_in_list",
+            DiagnosticCode::MissingModel => "missing_model",
             DiagnosticCode::ValueSmallerThanMin => "value_smaller_than_min",
             DiagnosticCode::ValueBiggerThanMax => "value_bigger_than_max",
             DiagnosticCode::InvalidInputType => "invalid_input_type",
@@ -181,7 +187,7 @@ impl DiagnosticCode {
 struct Check<'a> {
     graph: &'a Graph,
     info: &'a ObjectInfo,
-    files: InputFiles<'a>,
+    options: Options<'a>,
     found: Vec<Diagnostic>,
     errors: usize,
     left_out: usize,
@@ -200,14 +206,19 @@ struct At<'a> {
 impl<'a> Check<'a> {
     /// Unknown classes: ComfyUI refuses them wherever they are.
     fn classes(&mut self) {
-        let (graph, info) = (self.graph, self.info);
+        let (graph, info, packs) = (self.graph, self.info, self.options.packs);
         for (id, node) in graph.nodes.iter().filter(|(_, node)| info.class(&node.class_type).is_none()) {
             let message = format!("the server has no node class {}", shortened(&node.class_type));
             let hint = || {
                 let known = nearest(&node.class_type, info.classes.keys().map(String::as_str), NEAREST);
                 let or_use =
                     if known.is_empty() { String::new() } else { format!(", or use {}", known.join(" or ")) };
-                Some(format!("install the custom nodes that have it{or_use}"))
+                let pack = packs.and_then(|packs| packs.get(&node.class_type));
+                let pack = pack.map_or_else(
+                    || "the custom nodes that have it".to_owned(),
+                    |pack| format!("{}, which has it", shortened(pack)),
+                );
+                Some(format!("install {pack}{or_use}"))
             };
             self.error(DiagnosticCode::MissingNodeClass, At { id, node, input: None }, message, hint);
         }
@@ -297,10 +308,24 @@ impl<'a> Check<'a> {
             }
             return;
         }
-        if let Err(fault) = check_value(name, kind, value, self.files) {
+        if let (InputKind::Combo { options, upload: false, .. }, Value::String(file)) = (kind, value)
+            && !is_choice(value, options)
+            && let Some(folder) =
+                self.info.class(&at.node.class_type).and_then(|class| model_folder(Some(class), name, file))
+        {
+            return self.missing_model(at, name, kind, value, folder);
+        }
+        if let Err(fault) = check_value(name, kind, value, self.options.files) {
             let hint = || choices_hint(kind, value).filter(|_| fault.code == DiagnosticCode::ValueNotInList);
             self.error(fault.code, at, fault.message, hint);
         }
+    }
+
+    fn missing_model(&mut self, at: At<'a>, name: &str, kind: &InputKind, file: &Value, folder: &str) {
+        let place = if folder.is_empty() { String::new() } else { format!(" in its folder {folder}") };
+        let file_name = shortened(file.as_str().unwrap_or_default());
+        let message = format!("{name} names the model {file_name}, which the server doesn't have{place}");
+        self.error(DiagnosticCode::MissingModel, at, message, || choices_hint(kind, file));
     }
 
     /// Inputs that the class doesn't have are ignored by ComfyUI, and editors leave such behind; only one that looks
@@ -311,7 +336,10 @@ impl<'a> Check<'a> {
         }
         let names = class.inputs.keys().map(String::as_str);
         let unset: Vec<&str> = names.filter(|name| !at.node.inputs.contains_key(*name)).collect();
-        for name in at.node.inputs.keys().filter(|name| !class.inputs.contains_key(*name)) {
+        // Some are only for the editor's own display, and empty.
+        let says = |input: &Input| input.as_value().is_none_or(|value| value != "");
+        let unknown = |(name, input): &(&String, &Input)| !class.inputs.contains_key(*name) && says(input);
+        for (name, _) in at.node.inputs.iter().filter(unknown) {
             self.compared += unset.len();
             if self.is_full() || self.compared > MAX_COMPARISONS {
                 return;

@@ -68,7 +68,7 @@ impl<'a> Draft<'a> {
         files::check_given(&self, &analysis, fields)?;
         files::hide_names(&mut self.graph, self.info);
         let uploads: BTreeSet<String> = self.uploads.iter().map(|upload| upload.reference.clone()).collect();
-        let options = Options { files: InputFiles::Known(&uploads) };
+        let options = Options { files: InputFiles::Known(&uploads), ..Options::default() };
         let found = validate_with(&self.graph, self.info, &options);
         let (errors, warnings): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);

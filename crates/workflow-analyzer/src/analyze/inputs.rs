@@ -24,18 +24,21 @@ pub fn input(graph: &Graph, info: &ObjectInfo, name: &str) -> Result<Parameter, 
     let trace = Trace::new(graph, info);
     // Ids, titles and names of inputs may hold points themselves, so that every place is tried.
     let places = name.char_indices().filter(|(_, c)| *c == '.').map(|(at, _)| (&name[..at], &name[at + 1..]));
-    let mut ambiguous = None;
+    let mut refused = None;
     for (node, input) in places {
         match nodes(graph, node, |id| has_input(&trace, id, input)).as_slice() {
             [] => {}
-            [id] => return parameter(&trace, name, id, input),
+            [id] => match parameter(&trace, name, id, input) {
+                Ok(found) => return Ok(found),
+                Err(error) => refused = refused.or(Some(error)),
+            },
             several => {
                 let nodes = several.iter().take(MAX_TOLD).map(|id| (*id).to_owned()).collect();
-                ambiguous = Some(EditError::Ambiguous { parameter: shortened(name), nodes });
+                refused = refused.or(Some(EditError::Ambiguous { parameter: shortened(name), nodes }));
             }
         }
     }
-    Err(ambiguous.unwrap_or_else(|| unknown(graph, name)))
+    Err(refused.unwrap_or_else(|| unknown(graph, name)))
 }
 
 /// Every input that an output needs and that holds a value, as `node.input`, in the graph's order.

@@ -16,6 +16,22 @@ struct Entry {
     negative: Option<(String, Output)>,
 }
 
+/// Attaches several ControlNets as [`attach_controlnet`] does, each behind the one before it. Either all are attached or
+/// none.
+pub fn attach_controlnets(
+    graph: &mut Graph,
+    info: &ObjectInfo,
+    controls: &[ControlNet],
+) -> Result<(), EditError> {
+    check_places(controls.len(), "attach a ControlNet")?;
+    let mut edited = graph.clone();
+    for control in controls {
+        attach_controlnet(&mut edited, info, control)?;
+    }
+    *graph = edited;
+    Ok(())
+}
+
 /// Puts a ControlNet between the conditioning and every sampler or guider, behind ControlNets that are already there.
 pub fn attach_controlnet(
     graph: &mut Graph,

@@ -6,7 +6,7 @@ use super::rewire::{check_kind, set};
 use super::{EditError, NEAREST};
 use crate::graph::type_name;
 use crate::nearest::nearest;
-use crate::{Analysis, Binding, Graph, Input};
+use crate::{Analysis, Binding, Graph, Input, ObjectInfo};
 
 /// Sets parameters by their names in `analysis`, or inputs as `node.input` where the graph already holds a value.
 ///
@@ -23,12 +23,54 @@ pub fn set_parameters(
             None => check_input(graph, analysis, name, value)?,
         });
     }
+    set_checked(graph, checked);
+    Ok(())
+}
+
+/// As [`set_parameters`], and any input that [`crate::input`] finds can be named, also by the node's title; each is
+/// checked against what its class takes.
+pub fn set_named(
+    graph: &mut Graph,
+    info: &ObjectInfo,
+    analysis: &Analysis,
+    values: &Map<String, Value>,
+) -> Result<(), EditError> {
+    let mut checked: Vec<(Vec<Binding>, Value)> = Vec::new();
+    for (name, value) in values {
+        if let Some(parameter) = analysis.parameter(name) {
+            checked.push((parameter.bindings.clone(), check_kind(&parameter.kind, name, value)?));
+            continue;
+        }
+        let found =
+            crate::input(graph, info, name).map_err(|error| with_parameters(error, analysis, name))?;
+        // What has a role is held to what all its users take.
+        let bound = |known: &&crate::Parameter| known.bindings.iter().any(|at| found.bindings.contains(at));
+        let kind = analysis.parameters.iter().find(bound).map_or(&found.kind, |known| &known.kind);
+        let value = check_kind(kind, name, value)?;
+        checked.push((found.bindings, value));
+    }
+    set_checked(graph, checked);
+    Ok(())
+}
+
+/// A name without a point is one of a parameter.
+fn with_parameters(error: EditError, analysis: &Analysis, name: &str) -> EditError {
+    match error {
+        EditError::UnknownParameter { parameter, nearest: inputs } => {
+            let names = analysis.parameters.iter().map(|parameter| parameter.name.as_str());
+            let like: Vec<String> = nearest(name, names, NEAREST).into_iter().map(str::to_owned).collect();
+            EditError::UnknownParameter { parameter, nearest: if like.is_empty() { inputs } else { like } }
+        }
+        other => other,
+    }
+}
+
+fn set_checked(graph: &mut Graph, checked: Vec<(Vec<Binding>, Value)>) {
     for (bindings, value) in checked {
         for binding in bindings {
             set(graph, &binding.node, &binding.input, Input::Value(value.clone()));
         }
     }
-    Ok(())
 }
 
 /// `node.input`. Ids and names of inputs may hold points themselves, so that every place is tried.

@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 
 use super::rewire::{Output, add, check_places, class, prune, relink, set, users, vae};
 use super::{EditError, Mask};
+use crate::analyze::file_input;
 use crate::trace::Trace;
-use crate::{ClassInfo, Graph, Input, InputKind, NodeId, ObjectInfo};
+use crate::{ClassInfo, Graph, Input, InputKind, NodeId, ObjectInfo, Task, analyze};
 
 /// Where the first samplers of a graph get their latents.
 #[derive(Clone, Debug)]
-struct Source {
+pub(super) struct Source {
     sampler: NodeId,
     /// The latent that comes from no other latent.
-    latent: Output,
+    pub(super) latent: Output,
     /// The input of that node that takes an image; `None` for an empty latent.
     image_input: Option<String>,
     /// The input that names the image's file.
@@ -115,6 +116,7 @@ fn start_from_image(
     denoise: f64,
     edit: &'static str,
 ) -> Result<(), EditError> {
+    check_makes_pictures(graph, info, edit)?;
     let (sources, vae) = {
         let trace = Trace::new(graph, info);
         (sources(&trace), vae(&trace))
@@ -150,6 +152,17 @@ fn start_from_image(
         denoise::set_denoise(graph, info, sampler, denoise)?;
     }
     Ok(())
+}
+
+/// A video or a sound doesn't start from one picture's latent; where a video takes a picture, it is a parameter.
+fn check_makes_pictures(graph: &Graph, info: &ObjectInfo, edit: &'static str) -> Result<(), EditError> {
+    let reason = match analyze(graph, info).task {
+        Task::TextToVideo => "it makes a video of a text",
+        Task::ImageToVideo | Task::VideoToVideo => "it makes a video; set what it starts from as a parameter",
+        Task::TextToAudio => "it makes sound",
+        _ => return Ok(()),
+    };
+    Err(EditError::NotPossible { edit, reason })
 }
 
 /// A node that makes the latent together with the conditioning (image to video) can't be done without.
@@ -292,7 +305,7 @@ fn scale_masks(
 }
 
 /// The latents that the first samplers start from. A second pass starts from the first one's result and is left alone.
-fn sources(trace: &Trace<'_>) -> Vec<Source> {
+pub(super) fn sources(trace: &Trace<'_>) -> Vec<Source> {
     let mut sampled = HashSet::new();
     let mut found = Vec::new();
     let mut seen = HashSet::new();
@@ -323,9 +336,9 @@ fn latent_sources(trace: &Trace<'_>, sampler: &str, way: Vec<crate::trace::Port<
         let image = trace.edges_of(port.node, "IMAGE").into_iter().next();
         let file = image.and_then(|edge| {
             let images = trace.upstream(edge.from, "IMAGE", &mut HashSet::new());
-            images.iter().find_map(|image| {
-                Some((image.node.to_owned(), crate::analyze::file_input(trace, image.node)?.to_owned()))
-            })
+            images
+                .iter()
+                .find_map(|image| Some((image.node.to_owned(), file_input(trace, image.node)?.to_owned())))
         });
         Source {
             sampler: sampler.to_owned(),

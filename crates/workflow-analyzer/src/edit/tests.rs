@@ -1,3 +1,5 @@
+mod more;
+
 use serde_json::{Value, json};
 
 use super::{

@@ -1,6 +1,6 @@
 //! Enlarges images before they are put out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
@@ -37,17 +37,23 @@ pub fn add_image_scale(graph: &mut Graph, info: &ObjectInfo, factor: f64) -> Res
     Ok(())
 }
 
-/// The inputs of output nodes that take an image, each with what they are linked to.
+/// The inputs that take an image to be put out, alone or in a video, each with what they are linked to.
 fn put_out(
     graph: &Graph,
     info: &ObjectInfo,
     edit: &'static str,
 ) -> Result<Vec<(NodeId, String, Output)>, EditError> {
     let trace = Trace::new(graph, info);
-    let edges =
-        trace.outputs.iter().flat_map(|id| trace.edges_of(id, "IMAGE").into_iter().map(move |e| (id, e)));
-    let images: Vec<_> =
-        edges.map(|(id, edge)| ((*id).to_owned(), edge.input.to_owned(), Output::from(edge.from))).collect();
+    let mut seen = HashSet::new();
+    let mut images = Vec::new();
+    for &id in &trace.outputs {
+        images.extend(images_into(&trace, id));
+        for edge in trace.edges_of(id, "VIDEO") {
+            for port in trace.upstream(edge.from, "VIDEO", &mut seen) {
+                images.extend(images_into(&trace, port.node));
+            }
+        }
+    }
     if images.is_empty() {
         return Err(EditError::NotPossible {
             edit,
@@ -56,6 +62,11 @@ fn put_out(
     }
     check_places(images.len(), edit)?;
     Ok(images)
+}
+
+fn images_into(trace: &Trace<'_>, id: &str) -> Vec<(NodeId, String, Output)> {
+    let edges = trace.edges_of(id, "IMAGE").into_iter();
+    edges.map(|edge| (id.to_owned(), edge.input.to_owned(), Output::from(edge.from))).collect()
 }
 
 /// Puts one new node behind each image, however many outputs take it.

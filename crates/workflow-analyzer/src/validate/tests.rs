@@ -39,8 +39,8 @@ fn values_are_checked_against_type_bounds_and_choices() {
     check(
         &[("/1/inputs/ckpt_name", json!("v1-5-pruned.ckpt"))],
         &[
-            "error value_not_in_list 1.ckpt_name: ckpt_name is v1-5-pruned.ckpt, which isn't among its choices; \
-           did you mean v1-5-pruned-emaonly.safetensors",
+            "error missing_model 1.ckpt_name: ckpt_name names the model v1-5-pruned.ckpt, which the server doesn't have \
+           in its folder checkpoints; did you mean v1-5-pruned-emaonly.safetensors",
         ],
     );
     check(
@@ -227,15 +227,15 @@ fn both_shapes_of_a_combo_are_checked() {
     assert_eq!(
         lines(&document, &info()),
         [
-            "error value_not_in_list 2.model_name: model_name is RealESRGAN_x2plus.pth, which isn't among its choices; \
-          did you mean RealESRGAN_x4plus.pth"
+            "error missing_model 2.model_name: model_name names the model RealESRGAN_x2plus.pth, which the server \
+          doesn't have in its folder upscale_models; did you mean RealESRGAN_x4plus.pth"
         ]
     );
     assert_eq!(
         lines(&document, &ObjectInfo::well_known()),
         [
-            "error value_not_in_list 2.model_name: model_name is RealESRGAN_x2plus.pth, which isn't among its choices; \
-          the server has none to choose from"
+            "error missing_model 2.model_name: model_name names the model RealESRGAN_x2plus.pth, which the server \
+          doesn't have in its folder upscale_models; the server has none to choose from"
         ]
     );
 }
@@ -246,7 +246,7 @@ fn files_are_checked_when_it_is_known_which_there_are() {
         let mut document = graph("upscale").to_json();
         document["1"]["inputs"]["image"] = json!(name);
         let uploaded: BTreeSet<String> = uploaded.iter().map(|name| (*name).to_owned()).collect();
-        let options = Options { files: InputFiles::Known(&uploaded) };
+        let options = Options { files: InputFiles::Known(&uploaded), ..Options::default() };
         let found = validate_with(&Graph::from_json(&document).unwrap(), &info(), &options);
         assert_eq!(found.iter().map(|d| d.code.as_str()).collect::<Vec<_>>(), expected, "{name}");
     };
@@ -272,4 +272,13 @@ fn no_more_is_listed_than_a_person_reads() {
     let found = lines(&document, &info());
     assert_eq!(found.len(), 101);
     assert_eq!(found[100], "warning more_problems .: 4900 more problems are not listed");
+}
+
+#[test]
+fn the_pack_of_a_missing_class_is_named_when_it_is_known() {
+    let document = json!({ "1": { "class_type": "Zzzz" } });
+    let packs = [("Zzzz".to_owned(), "somebodys-nodes".to_owned())].into_iter().collect();
+    let options = Options { packs: Some(&packs), ..Options::default() };
+    let found = validate_with(&Graph::from_json(&document).unwrap(), &info(), &options);
+    assert_eq!(found[0].hint.as_deref(), Some("install somebodys-nodes, which has it"));
 }
