@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod child;
 mod conformance;
+mod corpus;
 mod demo;
 mod http;
 mod interop;
@@ -55,6 +56,11 @@ enum Command {
     Interop(interop::Options),
     /// Measures the product in a release build.
     Bench(bench::Options),
+    /// Converts workflows from the editor's format and compares them with what the editor sent.
+    ///
+    /// The folder has ui/SET/NAME.json, api/SET/NAME.json and object_info.json. A folder that has loose files instead is
+    /// converted and analysed, and the time is printed.
+    Corpus(corpus::Options),
 }
 
 fn main() -> ExitCode {
@@ -79,5 +85,6 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Conformance(options) => conformance::run(&options),
         Command::Interop(options) => interop::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Corpus(options) => corpus::run(&options),
     }
 }

@@ -263,7 +263,7 @@ fn unwrap_prompt(object: &Map<String, Value>) -> &Map<String, Value> {
     }
 }
 
-fn is_ui_format(object: &Map<String, Value>) -> bool {
+pub(crate) fn is_ui_format(object: &Map<String, Value>) -> bool {
     object.get("nodes").is_some_and(|nodes| nodes.is_array() || nodes.get("class_type").is_none())
         && ["links", "last_node_id", "version", "state"].iter().any(|key| object.contains_key(*key))
 }
@@ -300,7 +300,7 @@ fn inputs_from_json(id: &str, value: Option<&Value>) -> Result<IndexMap<String, 
     Ok(inputs.iter().map(|(name, value)| (name.clone(), Input::from_json(value))).collect())
 }
 
-fn is_too_deep(value: &Value) -> bool {
+pub(crate) fn is_too_deep(value: &Value) -> bool {
     let mut pending = vec![(value, 0)];
     while let Some((value, depth)) = pending.pop() {
         if depth > MAX_VALUE_DEPTH {

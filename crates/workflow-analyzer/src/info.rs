@@ -1,13 +1,17 @@
 //! What a ComfyUI server says about its node classes: the answer of `/object_info`.
 
+mod editor;
+mod read;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
+
+pub use editor::{DynamicOption, Editor, Grow, Nested, WidgetKind};
 
 /// The node classes of a server by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +55,8 @@ pub struct InputSpec {
     pub kind: InputKind,
     /// What the editor starts with.
     pub default: Option<Value>,
+    /// What the editor makes of it: with this, a file that the editor saved can be read.
+    pub editor: Editor,
 }
 
 /// What an input takes.
@@ -123,7 +129,7 @@ impl ObjectInfo {
             return Err(InfoError::NotAnObject { found: crate::graph::type_name(&document) });
         };
         let classes = classes.into_iter().filter_map(|(name, class)| match class {
-            Value::Object(class) => Some((name.clone(), class_from_json(name, class))),
+            Value::Object(class) => Some((name.clone(), read::class(name, class))),
             _ => None,
         });
         Ok(ObjectInfo { classes: classes.collect() })
@@ -173,101 +179,4 @@ impl InputKind {
     pub fn takes(&self, kind: &str) -> bool {
         matches!(self, InputKind::Link { types } if types.iter().any(|t| t == kind))
     }
-}
-
-fn class_from_json(name: String, mut class: Map<String, Value>) -> ClassInfo {
-    let text = |key: &str| class.get(key).and_then(Value::as_str).map(str::to_owned);
-    let display_name = text("display_name").filter(|shown| !shown.is_empty()).unwrap_or_else(|| name.clone());
-    let category = text("category").unwrap_or_default();
-    let output_node = class.get("output_node").and_then(Value::as_bool).unwrap_or(false);
-    let outputs = outputs_from_json(&class);
-    let mut inputs = IndexMap::new();
-    if let Some(Value::Object(mut sections)) = class.remove("input") {
-        for (section, required) in [("required", true), ("optional", false)] {
-            if let Some(Value::Object(section)) = sections.remove(section) {
-                inputs.extend(section.into_iter().map(|(name, spec)| {
-                    let (kind, default) = kind_and_default(spec);
-                    (name, InputSpec { required, kind, default })
-                }));
-            }
-        }
-    }
-    ClassInfo { name, display_name, category, output_node, inputs, outputs }
-}
-
-fn outputs_from_json(class: &Map<String, Value>) -> Vec<OutputSpec> {
-    let Some(Value::Array(kinds)) = class.get("output") else { return Vec::new() };
-    let names = class.get("output_name").and_then(Value::as_array);
-    let outputs = kinds.iter().enumerate().map(|(slot, kind)| {
-        // A list as a type is the combo of old custom nodes.
-        let kind = kind.as_str().unwrap_or("COMBO");
-        let name = names.and_then(|names| names.get(slot)).and_then(Value::as_str).unwrap_or(kind);
-        OutputSpec { name: name.to_owned(), kind: kind.to_owned() }
-    });
-    outputs.collect()
-}
-
-fn kind_and_default(spec: Value) -> (InputKind, Option<Value>) {
-    let (kind, mut options) = match spec {
-        Value::Array(parts) => {
-            let mut parts = parts.into_iter();
-            let kind = parts.next().unwrap_or_default();
-            let options = match parts.next() {
-                Some(Value::Object(options)) => options,
-                _ => Map::new(),
-            };
-            (kind, options)
-        }
-        other => (other, Map::new()),
-    };
-    let default = options.remove("default");
-    (kind_from_json(kind, options), default)
-}
-
-fn kind_from_json(kind: Value, mut options: Map<String, Value>) -> InputKind {
-    let name = match kind {
-        Value::Array(choices) => return combo(choices, &options),
-        Value::String(name) => name,
-        _ => return InputKind::Dynamic { name: String::new() },
-    };
-    match name.as_str() {
-        "INT" => {
-            let bound = |key: &str| options.get(key).and_then(integer);
-            InputKind::Int { min: bound("min"), max: bound("max"), step: bound("step") }
-        }
-        "FLOAT" => {
-            let bound = |key: &str| options.get(key).and_then(Value::as_f64);
-            InputKind::Float { min: bound("min"), max: bound("max"), step: bound("step") }
-        }
-        "STRING" => InputKind::String { multiline: flag(&options, "multiline") },
-        "BOOLEAN" => InputKind::Boolean,
-        "COMBO" => match options.remove("options") {
-            Some(Value::Array(choices)) => combo(choices, &options),
-            // The choices come from elsewhere (`remote`).
-            _ => InputKind::Dynamic { name },
-        },
-        _ if name.starts_with("COMFY_") && name.ends_with("_V3") => InputKind::Dynamic { name },
-        _ => InputKind::Link { types: name.split(',').map(|kind| kind.trim().to_owned()).collect() },
-    }
-}
-
-fn combo(choices: Vec<Value>, options: &Map<String, Value>) -> InputKind {
-    let upload = options.iter().any(|(key, value)| key.ends_with("_upload") && value == &Value::Bool(true));
-    InputKind::Combo { options: choices, upload, multiselect: flag(options, "multiselect") }
-}
-
-fn flag(options: &Map<String, Value>, key: &str) -> bool {
-    options.get(key).and_then(Value::as_bool).unwrap_or(false)
-}
-
-/// Bounds of custom nodes are sometimes written as floats, and Python's integers have no limit.
-fn integer(value: &Value) -> Option<i128> {
-    let number = value.as_number()?;
-    if let Some(number) = number.as_i64() {
-        return Some(number.into());
-    }
-    if let Some(number) = number.as_u64() {
-        return Some(number.into());
-    }
-    number.as_f64().filter(|number| number.is_finite()).map(|number| number as i128)
 }

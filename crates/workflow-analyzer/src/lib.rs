@@ -7,6 +7,7 @@
 //! Nothing here recurses on the depth of a graph, and all of it is linear in nodes and links, so that a hostile file
 //! costs no more than its size.
 
+mod convert;
 mod graph;
 mod info;
 mod nearest;
@@ -21,7 +22,11 @@ pub mod edit;
 mod tests;
 
 pub use analyze::{Analysis, Binding, ModelRef, Needs, Parameter, Task, analyze, input, inputs};
+pub use convert::{Conversion, ConvertError, ConvertProblem, ConvertProblemKind, convert, is_editor_format};
 pub use graph::{Graph, GraphError, Input, MAX_NODES, Node, NodeId};
-pub use info::{ClassInfo, InfoError, InputKind, InputSpec, ObjectInfo, OutputSpec};
+pub use info::{
+    ClassInfo, DynamicOption, Editor, Grow, InfoError, InputKind, InputSpec, Nested, ObjectInfo, OutputSpec,
+    WidgetKind,
+};
 pub use nearest::nearest;
 pub use validate::{Diagnostic, DiagnosticCode, InputFiles, Options, Severity, validate, validate_with};

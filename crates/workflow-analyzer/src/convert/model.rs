@@ -1,0 +1,316 @@
+//! The nodes of a scope as the editor holds them once a file is loaded: classes known, inputs in order, values set.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::ConvertError;
+use super::file::{End, Link, Node, Scope, Slot, Values};
+use super::widgets::{self, Widget};
+use crate::info::{ClassInfo, Nested, ObjectInfo};
+
+/// A scope with its nodes made.
+pub(super) struct Graph<'a> {
+    pub(super) scope: Scope<'a>,
+    pub(super) nodes: Vec<Made<'a>>,
+    /// The input that each link of the scope leads to, by node and position in [`Made::inputs`].
+    pub(super) targets: Vec<Option<(usize, usize)>>,
+    /// The widget that each of the scope's own inputs stands for: a node inside and its input.
+    pub(super) sources: Vec<Option<(usize, usize)>>,
+}
+
+/// A node.
+pub(super) struct Made<'a> {
+    pub(super) what: What<'a>,
+    /// In the editor's order, which is the order of the class and not of the file.
+    pub(super) inputs: Vec<Input<'a>>,
+    pub(super) widgets: Vec<Widget<'a>>,
+    /// For a node that stands for a subgraph: what its own widgets hold, by the subgraph's input, where that differs
+    /// from the widget inside.
+    pub(super) promoted: Vec<Option<Cow<'a, Value>>>,
+}
+
+/// What a node is to a conversion.
+#[derive(Clone, Copy)]
+pub(super) enum What<'a> {
+    /// ComfyUI runs it.
+    Class(&'a ClassInfo),
+    /// ComfyUI would run it, if it knew the class.
+    Unknown,
+    /// It stands for the subgraph at this position.
+    Host(usize),
+    /// It passes on what it gets.
+    Reroute,
+    /// It writes its value into the widgets that it is linked to.
+    Primitive,
+    /// It is for people to read.
+    Note,
+}
+
+/// An input of a node.
+pub(super) struct Input<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) kind: Cow<'a, str>,
+    pub(super) link: Option<usize>,
+    pub(super) dangling: bool,
+    /// The editor loses the link that the file has for it.
+    pub(super) lost: bool,
+    /// Its widget, by position.
+    pub(super) widget: Option<usize>,
+}
+
+impl<'a> Graph<'a> {
+    /// Makes the nodes of a scope. `hosts` has the subgraphs by id, `inputs` their inputs by position.
+    pub(super) fn new(
+        scope: Scope<'a>,
+        info: &'a ObjectInfo,
+        hosts: &HashMap<String, usize>,
+        slots: &[Vec<(Cow<'a, str>, Cow<'a, str>)>],
+    ) -> Graph<'a> {
+        let nodes: Vec<_> = scope.nodes.iter().map(|node| make(node, info, hosts, slots)).collect();
+        let mut targets = vec![None; scope.links.len()];
+        for (position, node) in nodes.iter().enumerate() {
+            for (slot, input) in node.inputs.iter().enumerate() {
+                if let Some(target) = input.link.and_then(|link| targets.get_mut(link)) {
+                    *target = Some((position, slot));
+                }
+            }
+        }
+        let sources = vec![None; scope.inputs.len()];
+        Graph { scope, nodes, targets, sources }
+    }
+
+    /// Adds an input to the subgraph that leads to these inputs of its nodes, in place of what they were linked to.
+    pub(super) fn add_slot(&mut self, name: Cow<'a, str>, targets: &[(usize, usize)]) -> Option<usize> {
+        let (node, input) = *targets.first()?;
+        let kind = self.nodes.get(node)?.inputs.get(input)?.kind.clone();
+        let slot = self.scope.inputs.len();
+        let mut links = Vec::new();
+        for (node, input) in targets {
+            let Some(target) = self.nodes.get_mut(*node).and_then(|node| node.inputs.get_mut(*input)) else {
+                continue;
+            };
+            let link = self.scope.links.len();
+            target.link = Some(link);
+            target.dangling = false;
+            links.push(link);
+            let to = End::Node { node: *node, slot: *input };
+            self.scope.links.push(Link { from: End::Boundary(slot), to });
+            self.targets.push(Some((*node, *input)));
+        }
+        self.scope.inputs.push(Slot { name, kind, links });
+        self.sources.push(Some((node, input)));
+        Some(slot)
+    }
+
+    /// Writes the values of primitives, by their position, into the widgets that they are linked to, also through
+    /// reroutes.
+    pub(super) fn apply_primitives(
+        &mut self,
+        values: Vec<(usize, Cow<'a, Value>)>,
+        budget: &mut usize,
+    ) -> Result<(), ConvertError> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut outgoing: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, link) in self.scope.links.iter().enumerate() {
+            if let End::Node { node, .. } = link.from
+                && matches!(self.nodes[node].what, What::Primitive | What::Reroute)
+            {
+                outgoing.entry(node).or_default().push(index);
+            }
+        }
+        for (primitive, value) in values {
+            let mut pending = vec![primitive];
+            let mut seen = HashSet::from([primitive]);
+            while let Some(node) = pending.pop() {
+                for link in outgoing.get(&node).map(Vec::as_slice).unwrap_or_default() {
+                    let Some((target, input)) = self.targets[*link] else { continue };
+                    let made = &mut self.nodes[target];
+                    if let Cow::Owned(Value::String(text)) = &value {
+                        *budget = budget.checked_sub(text.len()).ok_or(ConvertError::TooLarge)?;
+                    }
+                    match made.what {
+                        What::Reroute if seen.insert(target) => pending.push(target),
+                        What::Host(_) => made.promote(input, value.clone()),
+                        _ => made.set(input, value.clone()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of the scope's primitives, by their position; `replace` fills in tokens where a primitive asks for it.
+    pub(super) fn primitive_values(&self, replace: impl Fn(&str) -> String) -> Vec<(usize, Cow<'a, Value>)> {
+        let primitives = self.nodes.iter().zip(&self.scope.nodes).enumerate();
+        let primitives = primitives.filter(|(_, (made, _))| matches!(made.what, What::Primitive));
+        primitives.filter_map(|(index, (_, node))| Some((index, primitive_value(node, &replace)?))).collect()
+    }
+}
+
+fn primitive_value<'a>(node: &Node<'a>, replace: impl Fn(&str) -> String) -> Option<Cow<'a, Value>> {
+    let Values::List(values) = node.values else { return None };
+    let value = values.first()?;
+    let replaces =
+        node.properties.and_then(|properties| properties.get("Run widget replace on values")?.as_bool());
+    match value {
+        Value::String(text) if replaces == Some(true) => Some(Cow::Owned(replace(text).into())),
+        other => Some(Cow::Borrowed(other)),
+    }
+}
+
+impl<'a> Made<'a> {
+    /// Sets the widget of an input.
+    pub(super) fn set(&mut self, input: usize, value: Cow<'a, Value>) {
+        let widget = self.inputs.get(input).and_then(|input| input.widget);
+        if let Some(widget) = widget.and_then(|widget| self.widgets.get_mut(widget)) {
+            widget.value = Some(value);
+        }
+    }
+
+    /// Sets what the node that stands for a subgraph holds for one of its inputs.
+    pub(super) fn promote(&mut self, slot: usize, value: Cow<'a, Value>) {
+        if self.promoted.len() <= slot {
+            self.promoted.resize(slot + 1, None);
+        }
+        self.promoted[slot] = Some(value);
+    }
+}
+
+fn make<'a>(
+    node: &Node<'a>,
+    info: &'a ObjectInfo,
+    hosts: &HashMap<String, usize>,
+    slots: &[Vec<(Cow<'a, str>, Cow<'a, str>)>],
+) -> Made<'a> {
+    let made = |what, inputs, widgets| Made { what, inputs, widgets, promoted: Vec::new() };
+    if let Some(host) = hosts.get(node.class.as_ref()) {
+        return made(What::Host(*host), host_inputs(node, &slots[*host]), Vec::new());
+    }
+    match node.class.as_ref() {
+        "Reroute" => return made(What::Reroute, extra_inputs(node, &[], true), Vec::new()),
+        "PrimitiveNode" => return made(What::Primitive, Vec::new(), Vec::new()),
+        "Note" | "MarkdownNote" => return made(What::Note, Vec::new(), Vec::new()),
+        _ => {}
+    }
+    let Some(class) = info.class(&node.class) else {
+        let widgets = widgets::guessed(node);
+        let mut inputs = extra_inputs(node, &[], true);
+        for input in &mut inputs {
+            input.widget = widgets.iter().position(|widget| widget.name == input.name);
+        }
+        return made(What::Unknown, inputs, widgets);
+    };
+    let widgets = widgets::widgets(class, node);
+    let mut inputs = Vec::new();
+    for (name, spec) in class.inputs.iter().filter(|(_, spec)| !spec.has_widget()) {
+        // Inputs that grow stand in the file under names of their own.
+        if !matches!(spec.editor.nested.as_deref(), Some(Nested::Grow(_))) {
+            inputs.push(Input { kind: spec.type_names().into(), ..input(node, Cow::Borrowed(name)) });
+        }
+    }
+    for (index, widget) in widgets.iter().enumerate() {
+        let Some(spec) = widget.spec else { continue };
+        let socket = input(node, widget.name.clone());
+        inputs.push(Input { kind: spec.type_names().into(), widget: Some(index), ..socket });
+    }
+    let mut extra = extra_inputs(node, &inputs, false);
+    for lost in lost_links(class, node) {
+        for input in extra.iter_mut().filter(|input| input.name == lost) {
+            input.lost = input.link.take().is_some();
+        }
+    }
+    inputs.extend(extra);
+    made(What::Class(class), inputs, widgets)
+}
+
+/// The inputs whose links the editor loses when it loads the file.
+///
+/// Where inputs grow below a choice, they stand in the file at other places than in a new node. While the editor puts
+/// them in order, the first of them takes the place that another one still has, and that one's link is gone.
+fn lost_links<'a>(class: &ClassInfo, node: &Node<'a>) -> Vec<&'a str> {
+    let mut place = class.inputs.values().filter(|spec| !spec.has_widget()).count();
+    let mut lost = Vec::new();
+    for (name, spec) in class.inputs.iter().filter(|(_, spec)| spec.has_widget()) {
+        if let Some(Nested::Options(options)) = spec.editor.nested.as_deref()
+            && let Some(first) = options.first()
+        {
+            for (sub, inner) in &first.inputs {
+                let Some(Nested::Grow(grow)) = inner.editor.nested.as_deref() else {
+                    place += 1;
+                    continue;
+                };
+                let group = format!("{name}.{sub}.");
+                let (before, rest) = node.sockets.split_at(place.min(node.sockets.len()));
+                if let Some(socket) = rest.first().filter(|socket| socket.name.starts_with(&group))
+                    && before.iter().any(|socket| socket.name.starts_with(&group))
+                {
+                    lost.push(socket.name);
+                }
+                place += grow.min + 1;
+            }
+        }
+        place += 1;
+    }
+    lost
+}
+
+/// An input with the link that the file has for this name.
+fn input<'a>(node: &Node<'a>, name: Cow<'a, str>) -> Input<'a> {
+    let socket = node.sockets.iter().find(|socket| socket.name == name);
+    Input {
+        name,
+        kind: Cow::Borrowed("*"),
+        link: socket.and_then(|socket| socket.link),
+        dangling: socket.is_some_and(|socket| socket.dangling),
+        lost: false,
+        widget: None,
+    }
+}
+
+/// The file's inputs that aren't among `known`; of a widget that is gone there is no input any more.
+fn extra_inputs<'a>(node: &Node<'a>, known: &[Input<'a>], with_widgets: bool) -> Vec<Input<'a>> {
+    let names: HashSet<&str> = known.iter().map(|input| input.name.as_ref()).collect();
+    let extra =
+        node.sockets.iter().filter(|socket| (with_widgets || !socket.widget) && !names.contains(socket.name));
+    extra
+        .map(|socket| Input {
+            name: socket.name.into(),
+            kind: socket.kind.clone(),
+            link: socket.link,
+            dangling: socket.dangling,
+            lost: false,
+            widget: None,
+        })
+        .collect()
+}
+
+/// The inputs of a node that stands for a subgraph: one for each input of the subgraph, by name and type or by name.
+fn host_inputs<'a>(node: &Node<'a>, slots: &[(Cow<'a, str>, Cow<'a, str>)]) -> Vec<Input<'a>> {
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, socket) in node.sockets.iter().enumerate().rev() {
+        by_name.entry(socket.name).or_default().push(index);
+    }
+    let inputs = slots.iter().map(|(name, kind)| {
+        let socket = by_name.get_mut(name.as_ref()).and_then(|candidates| {
+            let same = candidates.iter().rposition(|index| node.sockets[*index].kind == *kind);
+            match same {
+                Some(same) => Some(candidates.remove(same)),
+                None => candidates.pop(),
+            }
+        });
+        let socket = socket.map(|index| &node.sockets[index]);
+        Input {
+            name: name.clone(),
+            kind: kind.clone(),
+            link: socket.and_then(|socket| socket.link),
+            dangling: socket.is_some_and(|socket| socket.dangling),
+            lost: false,
+            widget: None,
+        }
+    });
+    inputs.collect()
+}

@@ -1,0 +1,247 @@
+//! The widgets of a node: which there are, and which value of the file belongs to which.
+
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use super::file::{Node, Values};
+use super::legacy;
+use crate::info::{ClassInfo, InputKind, InputSpec, Nested, WidgetKind};
+
+/// A widget that has a name in the graph; those that the editor keeps to itself aren't among them.
+pub(super) struct Widget<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// None when neither the file nor the class has one: nothing is sent.
+    pub(super) value: Option<Cow<'a, Value>>,
+    pub(super) kind: WidgetKind,
+    /// Its input, where it has one: the spec, for the type.
+    pub(super) spec: Option<&'a InputSpec>,
+    pub(super) dynamic_prompts: bool,
+}
+
+/// The widgets of a node of this class in the editor's order, with the file's values or the defaults.
+pub(super) fn widgets<'a>(class: &'a ClassInfo, node: &Node<'a>) -> Vec<Widget<'a>> {
+    let mut made = Made { values: values(class, node), widgets: Vec::new() };
+    for (name, spec) in &class.inputs {
+        made.input(None, name, spec);
+        if class.name == "Load3D" && name == "model_file" {
+            made.extra("upload 3d model", json!("upload3dmodel"));
+            made.extra("upload extra resources", json!("uploadExtraResources"));
+            made.extra("clear", json!("clear"));
+        }
+    }
+    made.of_extensions(&class.name);
+    for widget in &mut made.widgets {
+        if let Some(Value::String(text)) = widget.value.as_deref()
+            && let Some(renamed) = legacy::current_sampler(&class.name, &widget.name, text)
+        {
+            widget.value = Some(Cow::Owned(renamed.into()));
+        }
+    }
+    made.widgets
+}
+
+/// What the widgets of a node whose class nobody knows may have been: the inputs that the file says belong to widgets.
+pub(super) fn guessed<'a>(node: &Node<'a>) -> Vec<Widget<'a>> {
+    let widget = |name: &'a str, value: &'a Value| Widget {
+        name: name.into(),
+        value: Some(Cow::Borrowed(value)),
+        kind: WidgetKind::Other,
+        spec: None,
+        dynamic_prompts: false,
+    };
+    let by_name = match node.values {
+        Values::Named(values) => Some(values),
+        Values::List(_) => node.named,
+    };
+    if let Some(values) = by_name {
+        return values.iter().map(|(name, value)| widget(name, value)).collect();
+    }
+    let Values::List(mut values) = node.values else { return Vec::new() };
+    let mut widgets = Vec::new();
+    let controls = ["fixed", "increment", "decrement", "randomize"];
+    for socket in node.sockets.iter().filter(|socket| socket.widget) {
+        let Some((value, rest)) = values.split_first() else { break };
+        widgets.push(widget(socket.name, value));
+        values = match rest.split_first() {
+            Some((Value::String(control), rest))
+                if value.is_number() && controls.contains(&control.as_str()) =>
+            {
+                rest
+            }
+            _ => rest,
+        };
+    }
+    widgets
+}
+
+/// `widgets_values` as far as it stands for the widgets of today.
+fn values<'a>(class: &'a ClassInfo, node: &Node<'a>) -> Source<'a> {
+    match node.values {
+        Values::Named(values) => Source::Named(values),
+        Values::List(values) => {
+            // Until inputs of widget types could be forced to be links alone, files had a value for them.
+            let mut forced = Vec::new();
+            for (name, spec) in
+                class.inputs.iter().filter(|(_, spec)| spec.has_widget() || spec.editor.force_input)
+            {
+                forced.push(spec.editor.force_input);
+                if spec.has_control(name) {
+                    forced.push(false);
+                }
+            }
+            if forced.contains(&true) && forced.len() == values.len() {
+                let kept = values.iter().zip(forced).filter(|(_, forced)| !forced).map(|(value, _)| value);
+                return Source::List(kept.collect::<Vec<_>>().into_iter());
+            }
+            Source::List(values.iter().collect::<Vec<_>>().into_iter())
+        }
+    }
+}
+
+/// Where the values come from.
+enum Source<'a> {
+    List(std::vec::IntoIter<&'a Value>),
+    Named(&'a serde_json::Map<String, Value>),
+}
+
+impl<'a> Source<'a> {
+    fn take(&mut self, name: &str) -> Option<&'a Value> {
+        match self {
+            Source::List(values) => values.next(),
+            Source::Named(values) => values.get(name),
+        }
+    }
+
+    /// A place in a list that no graph has.
+    fn skip(&mut self) {
+        if let Source::List(values) = self {
+            values.next();
+        }
+    }
+}
+
+struct Made<'a> {
+    values: Source<'a>,
+    widgets: Vec<Widget<'a>>,
+}
+
+impl<'a> Made<'a> {
+    /// The widgets of one input: its own, what a choice brings, and the one that changes it after a run.
+    ///
+    /// The recursion goes as deep as the class nests its choices, which is bounded where classes are read.
+    fn input(&mut self, above: Option<&str>, name: &'a str, spec: &'a InputSpec) {
+        let Some(kind) = spec.editor.widget.filter(|_| spec.has_widget()) else { return };
+        let name: Cow<'a, str> = match above {
+            Some(above) => format!("{above}.{name}").into(),
+            None => name.into(),
+        };
+        let found = match kind {
+            WidgetKind::Compare => None,
+            _ => self.values.take(&name),
+        };
+        let value = match found {
+            Some(value) => Some(as_held(value, kind)),
+            None => default(spec, kind),
+        };
+        let choice = value.as_deref().and_then(Value::as_str).map(str::to_owned);
+        let dynamic_prompts = spec.editor.dynamic_prompts;
+        self.widgets.push(Widget { name: name.clone(), value, kind, spec: Some(spec), dynamic_prompts });
+        if kind == WidgetKind::Region {
+            (0..4).for_each(|_| self.values.skip());
+        }
+        if let (Some(Nested::Options(options)), Some(choice)) = (spec.editor.nested.as_deref(), choice)
+            && let Some(option) = options.iter().find(|option| option.key == choice)
+        {
+            self.below(&name, &option.inputs);
+        }
+        if spec.has_control(&name) {
+            self.values.skip();
+            if kind == WidgetKind::Combo {
+                self.values.skip();
+            }
+        }
+    }
+
+    fn below(&mut self, name: &str, inputs: &'a IndexMap<String, InputSpec>) {
+        for (sub, spec) in inputs {
+            self.input(Some(name), sub, spec);
+        }
+    }
+
+    /// A widget that isn't in the class: an extension of the editor adds it.
+    fn extra(&mut self, name: &str, default: Value) {
+        let value = self.values.take(name).map_or(Cow::Owned(default), Cow::Borrowed);
+        self.widgets.push(Widget {
+            name: Cow::Owned(name.to_owned()),
+            value: Some(value),
+            kind: WidgetKind::Other,
+            spec: None,
+            dynamic_prompts: false,
+        });
+    }
+
+    /// What the editor's own extensions add after a class's widgets, and send.
+    fn of_extensions(&mut self, class: &str) {
+        match class {
+            "Preview3D" | "SaveGLB" => self.extra("image", json!("")),
+            "WebcamCapture" => self.extra("waiting for camera...", json!("capture")),
+            "LoadImageOutput" => {
+                self.values.skip();
+                self.extra("refresh", json!("refresh"));
+            }
+            "CustomCombo" => self.custom_combo(),
+            _ => {}
+        }
+    }
+
+    /// The choices that a person wrote; there is always an empty one to write the next into.
+    fn custom_combo(&mut self) {
+        if let Some(choice) = self.widgets.first_mut() {
+            choice.value.get_or_insert(Cow::Owned(json!("")));
+        }
+        self.extra("index", json!(-1));
+        let Source::List(options) = &mut self.values else { return };
+        let options: Vec<_> = options.by_ref().cloned().collect();
+        let full = options.last().is_none_or(|last| last != "");
+        for (index, option) in options.into_iter().chain(full.then(|| json!(""))).enumerate() {
+            self.extra(&format!("option{}", index + 1), option);
+        }
+    }
+}
+
+/// A text area holds text, whatever the file says; any other widget holds what it is given.
+fn as_held(value: &Value, kind: WidgetKind) -> Cow<'_, Value> {
+    match value {
+        Value::Null if kind == WidgetKind::TextArea => Cow::Owned(json!("")),
+        Value::Number(_) | Value::Bool(_) if kind == WidgetKind::TextArea => {
+            Cow::Owned(value.to_string().into())
+        }
+        _ => Cow::Borrowed(value),
+    }
+}
+
+/// What a widget starts with when the file has no value for it.
+fn default(spec: &InputSpec, kind: WidgetKind) -> Option<Cow<'_, Value>> {
+    if let Some(default) = &spec.default {
+        return Some(Cow::Borrowed(default));
+    }
+    let value = match kind {
+        WidgetKind::Combo => match &spec.kind {
+            InputKind::Combo { options, .. } => return options.first().map(Cow::Borrowed),
+            _ => json!("Loading..."),
+        },
+        WidgetKind::DynamicCombo => match spec.editor.nested.as_deref() {
+            Some(Nested::Options(options)) => json!(options.first()?.key),
+            _ => return None,
+        },
+        WidgetKind::Number => json!(0),
+        WidgetKind::Toggle => json!(false),
+        WidgetKind::Compare => json!(["", ""]),
+        WidgetKind::Region => json!({ "x": 0, "y": 0, "width": 512, "height": 512 }),
+        WidgetKind::Curve => json!({ "points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic" }),
+        WidgetKind::Text | WidgetKind::TextArea | WidgetKind::Other => json!(""),
+    };
+    Some(Cow::Owned(value))
+}
