@@ -87,7 +87,7 @@ pub(super) fn emit(graphs: &[Graph<'_>], problems: &mut Problems) -> Result<grap
                         inputs.insert(input.name.to_string(), Input::Value(wrapped(value.clone())));
                     }
                     Found::Widget(None) | Found::Nothing if input.lost => {
-                        problems.lost(&id, title, &input.name)
+                        problems.lost(&id, title, &input.name);
                     }
                     Found::Widget(None) | Found::Nothing => {}
                     Found::Dangling => problems.dangling(&id, title, &input.name),

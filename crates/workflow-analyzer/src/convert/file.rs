@@ -302,7 +302,13 @@ fn link(value: &Value, objects: bool, places: &HashMap<String, usize>) -> Option
 /// Ids are numbers, and texts in some files; `5` and `"5"` are the same.
 fn id_text(value: &Value) -> Option<String> {
     match value {
-        Value::Number(number) => Some(number.to_string()),
+        // `5.0` is the same number to the editor.
+        Value::Number(number) => Some(match number.as_f64() {
+            Some(whole) if number.is_f64() && whole.fract() == 0.0 && whole.abs() < 1e15 => {
+                format!("{whole:.0}")
+            }
+            _ => number.to_string(),
+        }),
         Value::String(text) => Some(text.clone()),
         _ => None,
     }
@@ -311,6 +317,10 @@ fn id_text(value: &Value) -> Option<String> {
 pub(super) fn index(value: &Value) -> Option<usize> {
     match value {
         Value::String(text) => text.parse().ok(),
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .filter(|slot| slot.fract() == 0.0 && (0.0..1e9).contains(slot))
+            .map(|slot| slot as usize),
         other => usize::try_from(other.as_u64()?).ok(),
     }
 }

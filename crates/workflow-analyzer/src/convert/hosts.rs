@@ -211,7 +211,7 @@ fn proxy_slot(
         What::Class(_) | What::Unknown => {
             made.inputs.iter().position(|input| input.name == short && input.widget.is_some())?
         }
-        What::Reroute | What::Primitive | What::Note => return None,
+        What::Reroute | What::Primitive | What::Setter | What::Getter | What::Note => return None,
     };
     if let Some(slot) = graph.sources.iter().position(|source| *source == Some((node, input))) {
         return Some(slot);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::ConvertError;
 use super::file::{End, Mode};
 use super::hosts;
-use super::model::{Graph, What};
+use super::model::{Graph, What, kept_name};
 
 /// Steps that all links of a file may take together.
 const MAX_STEPS: usize = 5_000_000;
@@ -162,7 +162,8 @@ impl<'g> Resolver<'g, '_> {
         }
         match made.what {
             What::Class(_) | What::Unknown => Err(Found::Output { instance, node, slot }),
-            What::Reroute => Ok(At::Input(instance, node, slot)),
+            What::Reroute | What::Setter => Ok(At::Input(instance, node, slot)),
+            What::Getter => self.kept(instance, node),
             What::Primitive | What::Note => Err(Found::Nothing),
             What::Host(inner) => {
                 let within = *self.inside.get(&(instance, node)).ok_or(Found::Nothing)?;
@@ -174,6 +175,19 @@ impl<'g> Resolver<'g, '_> {
                     End::Nowhere => Err(Found::Dangling),
                 }
             }
+        }
+    }
+
+    /// What a getter finds: in its own graph, or else in those around it.
+    fn kept(&self, mut instance: usize, node: usize) -> Result<At, Found<'g>> {
+        let graph = &self.graphs[self.instances[instance].graph];
+        let name = kept_name(&graph.scope.nodes[node]).ok_or(Found::Dangling)?;
+        loop {
+            let place = &self.instances[instance];
+            if let Some(setter) = self.graphs[place.graph].setters.get(name) {
+                return Ok(At::Input(instance, *setter, 0));
+            }
+            (instance, _) = place.host.ok_or(Found::Dangling)?;
         }
     }
 

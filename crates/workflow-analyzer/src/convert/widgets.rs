@@ -196,17 +196,25 @@ impl<'a> Made<'a> {
         }
     }
 
-    /// The choices that a person wrote; there is always an empty one to write the next into.
+    /// The choices that a person wrote: there is always an empty one to write the next into, and none after it. Which
+    /// one is chosen is counted anew, whatever the file says.
     fn custom_combo(&mut self) {
-        if let Some(choice) = self.widgets.first_mut() {
-            choice.value.get_or_insert(Cow::Owned(json!("")));
-        }
+        let Some(choice) = self.widgets.first_mut() else { return };
+        let choice = choice.value.get_or_insert(Cow::Owned(json!(""))).clone();
         self.extra("index", json!(-1));
-        let Source::List(options) = &mut self.values else { return };
-        let options: Vec<_> = options.by_ref().cloned().collect();
-        let full = options.last().is_none_or(|last| last != "");
-        for (index, option) in options.into_iter().chain(full.then(|| json!(""))).enumerate() {
-            self.extra(&format!("option{}", index + 1), option);
+        let first = self.widgets.len();
+        loop {
+            self.extra(&format!("option{}", self.widgets.len() - first + 1), json!(""));
+            let written = self.widgets.last().and_then(|option| option.value.as_deref());
+            if written.is_none_or(|written| written.as_str() == Some("") || written.is_null()) {
+                break;
+            }
+        }
+        let chosen = self.widgets[first..].iter().position(|option| option.value.as_ref() == Some(&choice));
+        if let (Some(chosen), Some(index)) =
+            (chosen.filter(|_| *choice != ""), self.widgets.get_mut(first - 1))
+        {
+            index.value = Some(Cow::Owned(json!(chosen)));
         }
     }
 }

@@ -204,6 +204,8 @@ fn node() -> impl Strategy<Value = Value> {
         "Kinds",
         "Any",
         "Reroute",
+        "SetNode",
+        "GetNode",
         "PrimitiveNode",
         "a",
         "b",

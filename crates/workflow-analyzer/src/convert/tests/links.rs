@@ -119,6 +119,22 @@ fn reroutes_pass_on_unless_they_are_muted() {
 }
 
 #[test]
+fn what_is_kept_under_a_name_is_found_by_it() {
+    let nodes = json!([
+        { "id": 1, "type": "Load" },
+        { "id": 2, "type": "SetNode", "widgets_values": ["m"], "inputs": [{ "name": "MODEL", "type": "MODEL", "link": 1 }] },
+        { "id": 3, "type": "GetNode", "widgets_values": ["m"] },
+        { "id": 5, "type": "GetNode", "widgets_values": ["nothing"] },
+        { "id": 4, "type": "Tune", "inputs": [
+            { "name": "model", "type": "MODEL", "link": 2 }, { "name": "clip", "type": "CLIP", "link": 3 }] },
+    ]);
+    let links = json!([[1, 1, 0, 2, 0, "MODEL"], [2, 3, 0, 4, 0, "MODEL"], [3, 5, 0, 4, 1, "CLIP"]]);
+    let conversion = super::converted(&file(&nodes, &links));
+    assert_eq!(conversion.graph.to_json()["4"]["inputs"], json!({ "model": ["1", 0], "strength": 1.0 }));
+    assert_eq!(conversion.problems.len(), 1, "{:?}", conversion.problems);
+}
+
+#[test]
 fn a_link_takes_the_place_of_a_value() {
     let nodes = |mode: u64| {
         json!([

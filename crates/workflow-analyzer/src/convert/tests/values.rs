@@ -168,9 +168,10 @@ fn what_extensions_of_the_editor_add_is_sent_too() {
         crate::convert(&alone(class, values), &info).unwrap().graph.to_json()["1"]["inputs"].clone()
     };
     assert_eq!(
-        inputs("CustomCombo", json!(["b", 1, "a", "b", ""])),
+        inputs("CustomCombo", json!(["b", 0, "a", "b", "", "c"])),
         json!({ "choice": "b", "index": 1, "option1": "a", "option2": "b", "option3": "" })
     );
+    assert_eq!(inputs("CustomCombo", json!(["a", 7, "a"]))["option2"], "");
     assert_eq!(inputs("CustomCombo", Value::Null), json!({ "choice": "", "index": -1, "option1": "" }));
     assert_eq!(inputs("SaveGLB", json!(["x"])), json!({ "filename_prefix": "x", "image": "" }));
 }
