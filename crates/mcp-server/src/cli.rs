@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::settings::Sources;
+use crate::workflow_files::convert::ConvertArgs;
 
 /// A gateway that lets AI agents make and change pictures through ComfyUI.
 ///
@@ -44,6 +45,9 @@ pub enum Command {
     /// Show what the configuration comes to, or the schema of its file.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at workflow files.
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
 }
 
 /// What can be done with keys.
@@ -93,6 +97,13 @@ pub enum ConfigCommand {
     Check,
     /// Print the JSON schema of the file.
     Schema,
+}
+
+/// What can be done with workflow files.
+#[derive(Debug, Subcommand)]
+pub enum WorkflowCommand {
+    /// Print the graph that ComfyUI runs, out of a file that its editor saved.
+    Convert(ConvertArgs),
 }
 
 /// The options of every command; they stand above the environment and the file.

@@ -28,3 +28,4 @@ pub mod telemetry;
 mod tools;
 pub mod updates;
 pub mod views;
+pub mod workflow_files;

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use mcp_server::app::display_url;
-use mcp_server::cli::{Cli, Command, ConfigCommand};
+use mcp_server::cli::{Cli, Command, ConfigCommand, WorkflowCommand};
 use mcp_server::settings::{self, Loaded};
+use mcp_server::workflow_files::convert;
 use mcp_server::{keys, serve, telemetry};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", causes(&error));
             ExitCode::FAILURE
@@ -32,10 +33,10 @@ fn causes(error: &anyhow::Error) -> String {
     })
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Some(Command::Config(ConfigCommand::Schema)) = &cli.command {
         print(&serde_json::to_string_pretty(&settings::json_schema())?);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let loaded = settings::load(&cli.options.sources())?;
     let command = cli.command.unwrap_or(Command::Serve);
@@ -43,7 +44,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         serve::read_keys(&loaded.settings)?;
         telemetry::filter(&loaded.settings)?;
         print(&report(&loaded));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -53,7 +54,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .build()
         .context("the runtime can't be started")?;
     if let Command::Keys(command) = command {
-        return runtime.block_on(keys::run(&loaded.settings, command, &mut std::io::stdout()));
+        runtime.block_on(keys::run(&loaded.settings, command, &mut std::io::stdout()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Workflow(WorkflowCommand::Convert(args)) = &command {
+        let (out, problems) = (&mut std::io::stdout(), &mut std::io::stderr());
+        return runtime.block_on(convert::run(&loaded.settings, args, out, problems));
     }
     let flush = telemetry::start(&loaded.settings)?;
     if let Some(file) = &loaded.file {
@@ -69,7 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     // A read of standard input can't be cancelled; the process must not wait for it.
     runtime.shutdown_background();
     drop(flush);
-    served
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 /// Whoever reads only the first lines of an answer (`| head`) has what they wanted.
