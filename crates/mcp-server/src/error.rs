@@ -67,6 +67,8 @@ pub enum ServerError {
         kind: String,
         /// The node class.
         class: String,
+        /// One that would do, and where it is to be had.
+        example: Option<String>,
     },
     /// No backend answers.
     #[error("{0}")]
@@ -176,8 +178,9 @@ impl ServerError {
                 "put a checkpoint into ComfyUI's models/checkpoints, or a diffusion model, its text encoders and VAE \
                  into models/diffusion_models, models/text_encoders and models/vae"
             }
-            Self::NothingInstalled { kind, .. } => {
-                return Some(format!("put one into ComfyUI's models/{kind}"));
+            Self::NothingInstalled { kind, example, .. } => {
+                let one = example.as_deref().unwrap_or("one");
+                return Some(format!("put {one} into ComfyUI's models/{kind}"));
             }
             Self::Unavailable(_) => {
                 "start ComfyUI or set comfyui_url; the server keeps trying, so call again then"

@@ -5,7 +5,7 @@
 
 mod document;
 mod folder;
-mod shipped;
+pub(crate) mod shipped;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -137,12 +137,12 @@ impl Catalog {
 
     fn shipped() -> Self {
         let mut catalog = Self::default();
-        for (name, text, description) in shipped::SHIPPED {
+        for shipped in shipped::SHIPPED {
             catalog.add(Entry {
-                name: name.to_owned(),
-                description: Some(description.to_owned()),
+                name: shipped.name.to_owned(),
+                description: Some(shipped.description.to_owned()),
                 origin: Origin::Shipped,
-                document: Document::Shipped(text),
+                document: Document::Shipped(shipped.graph),
             });
         }
         catalog

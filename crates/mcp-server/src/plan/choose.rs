@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use workflow_analyzer::{Analysis, Graph, Input, ObjectInfo};
 
+use crate::catalog::shipped::{ModelFile, model_file};
 use crate::error::ServerError;
 
 /// How pictures can be made with what is installed.
@@ -157,6 +158,7 @@ pub(super) fn fill_models(
                 .ok_or_else(|| ServerError::NothingInstalled {
                     kind: model.folder.clone(),
                     class: node.class_type.clone(),
+                    example: model_file(&model.name).map(ModelFile::place),
                 })?
                 .to_owned()
         };

@@ -19,6 +19,7 @@ use workflow_analyzer::{Graph, ObjectInfo, Severity, analyze, validate};
 
 use self::choose::Means;
 use self::draft::Draft;
+use crate::catalog::shipped::{ModelFile, model_file};
 use crate::catalog::{Catalog, Origin, Workflow};
 use crate::error::ServerError;
 
@@ -296,6 +297,7 @@ fn attach_control(draft: &mut Draft<'_>, control: &Control) -> Result<(), Server
         None => options.first().copied().ok_or_else(|| ServerError::NothingInstalled {
             kind: "controlnet".into(),
             class: "ControlNetLoader".into(),
+            example: model_file("control_v11p_sd15_canny_fp16.safetensors").map(ModelFile::place),
         })?,
     };
     let control = ControlNet {
