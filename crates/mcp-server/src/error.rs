@@ -12,6 +12,7 @@ use workflow_analyzer::Diagnostic;
 use workflow_analyzer::edit::EditError;
 
 use crate::backend::Unavailable;
+use crate::catalog::shipped::ModelFile;
 use crate::images::PictureError;
 
 /// Why a call can't be answered.
@@ -57,9 +58,17 @@ pub enum ServerError {
     /// An edit that makes no sense on this graph.
     #[error("{0}")]
     Edit(EditError),
-    /// ComfyUI has no model at all.
-    #[error("this ComfyUI has no checkpoint and no diffusion model")]
-    NoModelInstalled,
+    /// ComfyUI has nothing that makes a picture.
+    #[error("this ComfyUI has no model that makes pictures, or not all the files that go with it")]
+    NoModelInstalled(Vec<&'static ModelFile>),
+    /// ComfyUI lacks model files that go with those that it has.
+    #[error("{what}: this ComfyUI lacks {}", names(.files))]
+    MissingModels {
+        /// The workflow or the model that needs them.
+        what: String,
+        /// What is missing.
+        files: Vec<&'static ModelFile>,
+    },
     /// ComfyUI lacks a file of a kind that the workflow needs.
     #[error("this ComfyUI has no file of the kind `{kind}`, which {class} needs")]
     NothingInstalled {
@@ -131,7 +140,8 @@ impl ServerError {
             Self::UnknownName { .. }
                 | Self::InvalidWorkflow(_)
                 | Self::Edit(EditError::MissingClass { .. })
-                | Self::NoModelInstalled
+                | Self::NoModelInstalled(_)
+                | Self::MissingModels { .. }
                 | Self::NothingInstalled { .. }
         )
     }
@@ -146,8 +156,8 @@ impl ServerError {
             Self::InvalidWorkflow(_) => "invalid_workflow",
             Self::Edit(error) if parameter(error).is_some() => "invalid_arguments",
             Self::Edit(_) => "workflow_edit_refused",
-            Self::NoModelInstalled => "no_model_installed",
-            Self::NothingInstalled { .. } => "missing_model",
+            Self::NoModelInstalled(_) => "no_model_installed",
+            Self::MissingModels { .. } | Self::NothingInstalled { .. } => "missing_model",
             Self::Unavailable(_) => "comfyui_unavailable",
             Self::NotFound { .. } => "not_found",
             Self::QueueFull { .. } | Self::OwnQueueFull { .. } => "queue_full",
@@ -174,9 +184,8 @@ impl ServerError {
             Self::BrokenWorkflow { .. } => {
                 "mend or remove the file in workflows_dir and start the server again"
             }
-            Self::NoModelInstalled => {
-                "put a checkpoint into ComfyUI's models/checkpoints, or a diffusion model, its text encoders and VAE \
-                 into models/diffusion_models, models/text_encoders and models/vae"
+            Self::NoModelInstalled(files) | Self::MissingModels { files, .. } => {
+                return Some(format!("put into ComfyUI's models folder: {}", places(files)));
             }
             Self::NothingInstalled { kind, example, .. } => {
                 let one = example.as_deref().unwrap_or("one");
@@ -234,6 +243,9 @@ impl ServerError {
                 Some(json!({"field": field}))
             }
             Self::Edit(error) => parameter(error).map(|field| json!({"field": field})),
+            Self::NoModelInstalled(files) | Self::MissingModels { files, .. } => {
+                Some(json!({"missing": files}))
+            }
             Self::InvalidWorkflow(diagnostics) => {
                 Some(json!({"diagnostics": diagnostics.iter().map(diagnostic).collect::<Vec<_>>()}))
             }
@@ -330,6 +342,14 @@ fn did_you_mean(nearest: &[String]) -> String {
             format!("; nearest: {}", names.join(", "))
         }
     }
+}
+
+fn names(files: &[&ModelFile]) -> String {
+    files.iter().map(|file| file.file).collect::<Vec<_>>().join(", ")
+}
+
+fn places(files: &[&ModelFile]) -> String {
+    files.iter().map(|file| format!("{}/{}", file.folder, file.place())).collect::<Vec<_>>().join(", ")
 }
 
 fn list(diagnostics: &[Diagnostic]) -> String {

@@ -5,7 +5,7 @@
 
 mod document;
 mod folder;
-pub(crate) mod shipped;
+pub mod shipped;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

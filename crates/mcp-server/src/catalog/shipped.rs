@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use serde::Serialize;
+
 /// A workflow that comes with the server.
 pub(crate) struct Shipped {
     /// The name of its file, without `.json`.
@@ -14,19 +16,19 @@ pub(crate) struct Shipped {
 }
 
 /// A model file that a shipped workflow names.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ModelFile {
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct ModelFile {
     /// Its name, as the graph has it.
-    pub(crate) file: &'static str,
+    pub file: &'static str,
     /// The folder below ComfyUI's `models`.
-    pub(crate) folder: &'static str,
+    pub folder: &'static str,
     /// Where it is to be had; none where any file of the kind will do.
-    pub(crate) url: Option<&'static str>,
+    pub url: Option<&'static str>,
 }
 
 impl ModelFile {
     /// Its name, and where it is to be had.
-    pub(crate) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match self.url {
             Some(url) => format!("{} ({url})", self.file),
             None => format!("one such as {}", self.file),
@@ -35,7 +37,7 @@ impl ModelFile {
 }
 
 /// The model file of that name, if a shipped workflow names it.
-pub(crate) fn model_file(name: &str) -> Option<&'static ModelFile> {
+pub fn model_file(name: &str) -> Option<&'static ModelFile> {
     MODEL_FILES.iter().find(|file| file.file == name)
 }
 

@@ -4,38 +4,12 @@ use std::collections::HashSet;
 
 use workflow_analyzer::{Analysis, Graph, Input, ObjectInfo};
 
+use super::family::{Family, encoder_of, family_of, is_other_trade, vae_of};
+use super::installed::{self, Fit, Loader, Model, Set};
+use super::names;
+use crate::catalog::Catalog;
 use crate::catalog::shipped::{ModelFile, model_file};
 use crate::error::ServerError;
-
-/// How pictures can be made with what is installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Means {
-    /// `CheckpointLoaderSimple`, with a file that holds everything.
-    Checkpoint,
-    /// `UNETLoader`, with text encoders and VAE in files of their own.
-    DiffusionModel,
-}
-
-/// Checkpoints of other trades, by words in their names; never the first choice for a picture.
-const OTHER_TRADES: [&str; 13] = [
-    "refiner",
-    "inpaint",
-    "svd",
-    "stable_video",
-    "zero123",
-    "stable_cascade",
-    "audio",
-    "upscale",
-    "hunyuan3d",
-    "cosmos",
-    "ltx",
-    "wan",
-    "mochi",
-];
-
-/// Words by which a name tells the family of its model; a name that tells one is preferred to one that tells none.
-const FAMILIES: [&str; 12] =
-    ["sd15", "sd1.5", "v1-5", "sd_1", "sd2", "v2-1", "sdxl", "xl", "sd3", "flux", "dreamshaper", "realistic"];
 
 /// Words in the names of models that were trained on a megapixel.
 const MEGAPIXEL: [&str; 16] = [
@@ -57,33 +31,190 @@ const MEGAPIXEL: [&str; 16] = [
     "pixart",
 ];
 
-/// Chooses by what is installed; a model that was asked for decides.
-pub(super) fn means(info: &ObjectInfo, model: Option<&str>) -> Result<Means, ServerError> {
-    let checkpoints = info.options("CheckpointLoaderSimple", "ckpt_name");
-    let diffusion_models = info.options("UNETLoader", "unet_name");
-    let Some(model) = model else {
-        return if !checkpoints.is_empty() {
-            Ok(Means::Checkpoint)
-        } else if !diffusion_models.is_empty() {
-            Ok(Means::DiffusionModel)
-        } else {
-            Err(ServerError::NoModelInstalled)
-        };
+/// What a picture is made from, as far as it decides on the workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    Text,
+    /// An image, as the text says.
+    Edit,
+    /// An image, and how far to go from it.
+    Image,
+    Inpaint,
+}
+
+/// What was chosen to run a workflow with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Chosen<'a> {
+    /// A family's files.
+    Set(Set<'a>),
+    /// A model of which nothing is known.
+    File(&'a str),
+    /// Nothing yet: the workflow was named.
+    Nothing,
+}
+
+impl Chosen<'_> {
+    /// The model.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Set(set) => set.models.first().map(|model| model.file),
+            Self::File(file) => Some(file),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// The first ControlNet that isn't of another family than the model.
+pub(super) fn controlnet<'a>(options: &[&'a str], model: &str) -> Option<&'a str> {
+    options.iter().copied().find(|option| goes_with("controlnet", option, model))
+}
+
+/// The workflow that a family has for the task.
+fn workflow_of(family: &Family, task: Task) -> Option<&'static str> {
+    let from_text = family.from_text;
+    match task {
+        Task::Edit if family.edit.is_some() => family.edit,
+        Task::Image | Task::Inpaint if family.is_editor => family.edit,
+        Task::Edit | Task::Image if from_text == Some("txt2img") => Some("img2img"),
+        Task::Inpaint if from_text == Some("txt2img") => Some("inpaint"),
+        _ => from_text,
+    }
+}
+
+/// The workflow for a model of which nothing is known.
+fn generic(loader: Loader, task: Task) -> &'static str {
+    match (loader, task) {
+        (Loader::Diffusion | Loader::Gguf, _) => "txt2img_diffusion_model",
+        (Loader::Checkpoint, Task::Text) => "txt2img",
+        (Loader::Checkpoint, Task::Edit | Task::Image) => "img2img",
+        (Loader::Checkpoint, Task::Inpaint) => "inpaint",
+    }
+}
+
+/// Chooses workflow and files by what is installed; a model that was asked for decides on the family.
+pub(super) fn choose<'a>(
+    info: &'a ObjectInfo,
+    catalog: &Catalog,
+    model: Option<&str>,
+    task: Task,
+) -> Result<(&'static str, Chosen<'a>), ServerError> {
+    if let Some(name) = model {
+        return for_model(info, installed::named(info, name)?, task);
+    }
+    let mut ranked = ranked(info, catalog, task);
+    ranked.sort_by_key(|(rank, ..)| *rank);
+    let best = ranked.into_iter().next().map(|(_, workflow, chosen, _)| (workflow, chosen));
+    best.ok_or_else(|| ServerError::NoModelInstalled(installed::smallest_missing(info)))
+}
+
+fn for_model<'a>(
+    info: &'a ObjectInfo,
+    model: Model<'a>,
+    task: Task,
+) -> Result<(&'static str, Chosen<'a>), ServerError> {
+    let Some(family) = family_of(model.file) else {
+        return Ok((generic(model.loader, task), Chosen::File(model.file)));
     };
-    if named(&checkpoints, model).is_some() {
-        return Ok(Means::Checkpoint);
+    let Some(workflow) = workflow_of(family, task) else {
+        return Err(ServerError::InvalidArgument {
+            field: "model".into(),
+            problem: format!(
+                "{} is of {}, which makes no pictures; see list_workflows",
+                model.file, family.name
+            ),
+        });
+    };
+    let set = installed::complete(info, family, model, Fit::Possible).map_err(|files| {
+        ServerError::MissingModels { what: format!("{} ({})", model.file, family.name), files }
+    })?;
+    Ok((workflow, Chosen::Set(set)))
+}
+
+/// How gladly a model is taken when none is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Its name tells its family, and all that goes with it is there.
+    Known,
+    /// A checkpoint that says nothing of itself.
+    Checkpoint,
+    /// Made to edit pictures, and can make them.
+    Editor,
+    /// A diffusion model that says nothing of itself, or lacks files of the right names.
+    Possible,
+    /// A checkpoint for something else.
+    Other,
+}
+
+type Ranked<'a> = (Rank, &'static str, Chosen<'a>, &'a str);
+
+/// Every model that can do the task, in the order of the lists.
+fn ranked<'a>(info: &'a ObjectInfo, catalog: &Catalog, task: Task) -> Vec<Ranked<'a>> {
+    let mut ranked = Vec::new();
+    for model in installed::models(info) {
+        let family = family_of(model.file).filter(|family| workflow_of(family, task).is_some());
+        let is_checkpoint = model.loader == Loader::Checkpoint;
+        if is_other_trade(model.file) && !is_wanted_edit(family, task) {
+            if is_checkpoint && family.is_none_or(|family| family.encoders.is_none()) {
+                ranked.push((Rank::Other, generic(model.loader, task), Chosen::File(model.file), model.file));
+            }
+            continue;
+        }
+        let Some(family) = family else {
+            if family_of(model.file).is_none() && (is_checkpoint || has_parts(info)) {
+                let rank = if is_checkpoint { Rank::Checkpoint } else { Rank::Possible };
+                ranked.push((rank, generic(model.loader, task), Chosen::File(model.file), model.file));
+            }
+            continue;
+        };
+        let Some(workflow) = workflow_of(family, task).filter(|name| has_classes(info, catalog, name)) else {
+            continue;
+        };
+        let rank = if family.is_editor && task != Task::Edit { Rank::Editor } else { Rank::Known };
+        if let Ok(set) = installed::complete(info, family, model, Fit::Named) {
+            ranked.push((rank, workflow, Chosen::Set(set), model.file));
+        } else if let Ok(set) = installed::complete(info, family, model, Fit::Possible) {
+            ranked.push((Rank::Possible, workflow, Chosen::Set(set), model.file));
+        }
     }
-    if named(&diffusion_models, model).is_some() {
-        return Ok(Means::DiffusionModel);
-    }
-    Err(unknown("model", model, checkpoints.into_iter().chain(diffusion_models)))
+    ranked
+}
+
+/// Whether the family is there for the very task, whatever else its name tells.
+fn is_wanted_edit(family: Option<&Family>, task: Task) -> bool {
+    task == Task::Edit && family.is_some_and(|family| family.is_editor)
+}
+
+/// Whether there is a text encoder and a VAE at all.
+fn has_parts(info: &ObjectInfo) -> bool {
+    !info.options("DualCLIPLoader", "clip_name1").is_empty()
+        && !info.options("VAELoader", "vae_name").is_empty()
+}
+
+/// Whether this ComfyUI is new enough for a workflow.
+fn has_classes(info: &ObjectInfo, catalog: &Catalog, workflow: &str) -> bool {
+    let workflow = catalog.get(workflow).and_then(|entry| entry.workflow(Some(info)).ok());
+    let loaders = ["CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "VAELoader"];
+    workflow.is_some_and(|workflow| {
+        let mut classes = workflow.graph.nodes.values().map(|node| node.class_type.as_str());
+        classes.all(|class| loaders.contains(&class) || info.class(class).is_some())
+    })
+}
+
+/// The models that make pictures, the default first.
+pub(super) fn paintable<'a>(info: &'a ObjectInfo, catalog: &Catalog) -> Vec<&'a str> {
+    let mut ranked = ranked(info, catalog, Task::Text);
+    ranked.sort_by_key(|(rank, ..)| *rank);
+    // What is for something else is offered where there is nothing else; one for inpainting may be wanted.
+    let only = ranked.iter().all(|(rank, ..)| *rank == Rank::Other);
+    let offered = |file: &str, rank: Rank| only || rank != Rank::Other || has(file, &["inpaint"]);
+    ranked.into_iter().filter(|(rank, _, _, file)| offered(file, *rank)).map(|(.., file)| file).collect()
 }
 
 /// The installed file of this name, with or without its folder and ending.
 pub(super) fn named<'a>(options: &[&'a str], name: &str) -> Option<&'a str> {
     let stem = |path: &str| {
-        let file = path.rsplit(['/', '\\']).next().unwrap_or(path).to_lowercase();
-        file.rsplit_once('.').map_or(file.clone(), |(stem, _)| stem.to_owned())
+        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        names::stem(file).to_lowercase()
     };
     let matching: Vec<_> =
         options.iter().copied().filter(|option| option.eq_ignore_ascii_case(name)).collect();
@@ -119,17 +250,20 @@ fn has(option: &str, words: &[&str]) -> bool {
 /// The files that a person could want for a picture, the default first: all but those of other trades. One for
 /// inpainting may be wanted; the person knows for what.
 pub(super) fn wanted<'a>(options: &[&'a str]) -> Vec<&'a str> {
-    let wanted = |option: &&str| has(option, &["inpaint"]) || !has(option, &OTHER_TRADES);
+    let wanted = |option: &&str| has(option, &["inpaint"]) || !is_other_trade(option);
     let default = default_model(options);
     let others = options.iter().copied().filter(wanted).filter(|option| Some(*option) != default);
     default.into_iter().chain(others).collect()
 }
 
-/// The first file that is likely to make a picture from a text.
+/// The first file that is likely to make a picture from a text in a workflow for any: one of a family whose
+/// checkpoints are complete, else one of which nothing is known.
 pub(super) fn default_model<'a>(options: &[&'a str]) -> Option<&'a str> {
-    let usable = || options.iter().copied().filter(|option| !has(option, &OTHER_TRADES));
+    let usable = || options.iter().copied().filter(|option| !is_other_trade(option));
+    let is_plain = |option: &&str| family_of(option).is_some_and(|family| family.encoders.is_none());
     usable()
-        .find(|option| has(option, &FAMILIES))
+        .find(is_plain)
+        .or_else(|| usable().find(|option| family_of(option).is_none()))
         .or_else(|| usable().next())
         .or_else(|| options.first().copied())
 }
@@ -154,6 +288,8 @@ pub(super) fn fill_models(
         let file = if options.contains(&model.name.as_str()) {
             model.name.clone()
         } else {
+            let options: Vec<_> =
+                options.into_iter().filter(|option| goes_with(&model.folder, option, &main)).collect();
             suited(&model.name, &options, &main, &taken)
                 .ok_or_else(|| ServerError::NothingInstalled {
                     kind: model.folder.clone(),
@@ -200,8 +336,24 @@ fn suited<'a>(
     candidates.into_iter().rev().max_by_key(shared)
 }
 
+/// A file that is of another family by its name goes with no model of this one.
+fn goes_with(folder: &str, file: &str, main: &str) -> bool {
+    let Some(family) = family_of(main) else { return true };
+    match folder {
+        "text_encoders" => {
+            let parts = family.encoders.as_ref().map_or(&[][..], |encoders| encoders.parts);
+            encoder_of(file).is_none_or(|part| parts.contains(&part))
+        }
+        "vae" => vae_of(file).is_none_or(|part| Some(part) == family.vae),
+        "loras" | "controlnet" => {
+            family_of(file).is_none_or(|of| of.is_like(family) && of.from_text == family.from_text)
+        }
+        _ => true,
+    }
+}
+
 fn words(name: &str) -> HashSet<String> {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_lowercase();
+    let stem = names::stem(name).to_lowercase();
     stem.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 

@@ -7,7 +7,8 @@ use workflow_analyzer::{
     Analysis, Graph, InputFiles, ObjectInfo, Options, Severity, analyze, edit, validate_with,
 };
 
-use super::{Files, Plan, Upload, choose, files, loras, parameters, size};
+use super::choose::Chosen;
+use super::{Files, Plan, Upload, choose, files, installed, loaders, loras, parameters, size};
 use crate::catalog::{Origin, Workflow};
 use crate::error::{ServerError, line};
 
@@ -47,18 +48,35 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts the model that was asked for into the graph, and installed files in the place of placeholders.
-    pub(super) fn fill_in(&mut self, model: Option<&str>) -> Result<(), ServerError> {
-        if let Some(model) = model {
-            let analysis = analyze(&self.graph, self.info);
-            let file = installed_model(&self.graph, self.info, &analysis, model)?;
-            let values = Map::from_iter([("model".to_owned(), file.into())]);
-            edit::set_parameters(&mut self.graph, &analysis, &values)?;
+    pub(super) fn fill_in(&mut self, model: Option<&str>, chosen: Chosen<'_>) -> Result<(), ServerError> {
+        let set = match chosen {
+            Chosen::Set(set) => Some(set),
+            Chosen::File(file) => {
+                self.set_model(file)?;
+                None
+            }
+            Chosen::Nothing if self.is_shipped() => {
+                installed::for_workflow(self.info, &self.workflow.name, model)?
+            }
+            Chosen::Nothing => None,
+        };
+        match (set, model) {
+            (Some(set), _) => loaders::put(&mut self.graph, self.info, &set),
+            (None, Some(model)) => self.set_model(model)?,
+            (None, None) => {}
         }
         if self.is_shipped() {
             let analysis = analyze(&self.graph, self.info);
             choose::fill_models(&mut self.graph, &analysis, self.info)?;
         }
         Ok(())
+    }
+
+    fn set_model(&mut self, model: &str) -> Result<(), ServerError> {
+        let analysis = analyze(&self.graph, self.info);
+        let file = installed_model(&self.graph, self.info, &analysis, model)?;
+        let values = Map::from_iter([("model".to_owned(), file.into())]);
+        Ok(edit::set_parameters(&mut self.graph, &analysis, &values)?)
     }
 
     /// Checks the graph as it will run. `fields` stands before the name of a parameter in an error.

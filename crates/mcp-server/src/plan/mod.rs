@@ -3,8 +3,12 @@
 
 mod choose;
 mod draft;
+mod family;
 mod files;
+mod installed;
+mod loaders;
 mod loras;
+mod names;
 mod parameters;
 mod size;
 #[cfg(test)]
@@ -17,14 +21,18 @@ use serde_json::{Map, Value};
 use workflow_analyzer::edit::{self, ControlNet, Lora, Mask};
 use workflow_analyzer::{Graph, ObjectInfo, Severity, analyze, validate};
 
-use self::choose::Means;
+use self::choose::{Chosen, Task};
 use self::draft::Draft;
+pub use self::installed::missing;
 use crate::catalog::shipped::{ModelFile, model_file};
 use crate::catalog::{Catalog, Origin, Workflow};
 use crate::error::ServerError;
 
 /// A graph that a call brings may have this many nodes: some ten times the largest that people share.
 pub const MAX_NODES: usize = 5_000;
+
+/// How far a picture goes from its source when the call doesn't say.
+const IMG2IMG_STRENGTH: f64 = 0.75;
 
 /// A picture that a client sent or named, and the name under which the graph loads it.
 #[derive(Debug, Clone)]
@@ -48,8 +56,8 @@ pub enum Source {
     Image {
         /// The image.
         image: InputPicture,
-        /// The denoising strength.
-        strength: f64,
+        /// The denoising strength; without it, what suits the workflow.
+        strength: Option<f64>,
     },
     /// An image of which a part is painted anew.
     Inpaint {
@@ -157,13 +165,20 @@ pub fn image(
     catalog: &Catalog,
     request: &ImageRequest,
 ) -> Result<Plan, ServerError> {
-    let workflow = base(info, catalog, request)?;
+    let (workflow, chosen) = base(info, catalog, request)?;
     let mut draft = Draft::new(info, &workflow, request.files, &request.parameters);
     let mut values = request.parameters.clone();
-    start_from(&mut draft, &request.source)?;
-    let size = size::choose(&mut draft, request, &mut values);
+    let edits = edits(&draft, &request.source);
+    if let (true, Source::Image { image, .. }) = (edits, &request.source) {
+        values.insert("image".into(), image.reference.clone().into());
+        draft.uploads.push(Upload::from(image));
+    } else {
+        start_from(&mut draft, &request.source)?;
+    }
+    let size =
+        if edits { size::given(request) } else { size::choose(&draft, request, chosen.model(), &mut values) };
     loras::make_room(&mut draft, &request.loras);
-    draft.fill_in(request.model.as_deref())?;
+    draft.fill_in(request.model.as_deref(), chosen)?;
     if let Some((width, height)) = size {
         edit::scale_source(&mut draft.graph, info, width, height)?;
     }
@@ -173,8 +188,18 @@ pub fn image(
         attach_control(&mut draft, control)?;
     }
     let mut plan = draft.finish(tool, "")?;
-    size::tell(&mut plan, &request.source, size);
+    if edits {
+        size::tell_edited(&mut plan);
+    } else {
+        size::tell(&mut plan, &request.source, size);
+    }
     Ok(plan)
+}
+
+/// Whether the workflow is told what to change in the image: it starts from the image in its own way.
+fn edits(draft: &Draft<'_>, source: &Source) -> bool {
+    let is_plain = matches!(source, Source::Image { strength: None, .. });
+    is_plain && draft.is_shipped() && family::is_edit(&draft.workflow.name)
 }
 
 /// A graph to run as it is, but for the parameters.
@@ -195,7 +220,7 @@ pub fn workflow(tool: &str, info: &ObjectInfo, request: GraphRequest<'_>) -> Res
     let mut draft = Draft::new(info, request.workflow, request.files, &request.parameters);
     draft.uploads = request.uploads;
     let model = request.parameters.get("model").and_then(Value::as_str).map(str::to_owned);
-    draft.fill_in(model.as_deref())?;
+    draft.fill_in(model.as_deref(), Chosen::Nothing)?;
     parameters::set(&mut draft, request.parameters)?;
     draft.finish(tool, "parameters.")
 }
@@ -204,7 +229,8 @@ pub fn workflow(tool: &str, info: &ObjectInfo, request: GraphRequest<'_>) -> Res
 pub fn is_runnable(info: &ObjectInfo, workflow: &Workflow) -> bool {
     let mut draft = Draft::new(info, workflow, Files::All, &Map::new());
     let is_error = |severity: Severity| severity == Severity::Error;
-    draft.fill_in(None).is_ok() && !validate(&draft.graph, info).iter().any(|found| is_error(found.severity))
+    draft.fill_in(None, Chosen::Nothing).is_ok()
+        && !validate(&draft.graph, info).iter().any(|found| is_error(found.severity))
 }
 
 /// The models that a call which names none could be given, the one that it is given first. None for a workflow that isn't
@@ -214,21 +240,13 @@ pub fn model_choices(
     catalog: &Catalog,
     workflow: Option<&str>,
 ) -> Result<Vec<String>, ServerError> {
-    let options = if let Some(name) = workflow {
-        let workflow = find(catalog, Some(info), name)?;
-        let analysis = analyze(&workflow.graph, info);
-        let options = draft::model_options(&workflow.graph, info, &analysis).unwrap_or_default();
-        if workflow.origin == Origin::Shipped { options } else { Vec::new() }
-    } else {
-        let mut options = info.options("CheckpointLoaderSimple", "ckpt_name");
-        // Without text encoders and a VAE they are of no use.
-        if find(catalog, Some(info), "txt2img_diffusion_model")
-            .is_ok_and(|workflow| is_runnable(info, &workflow))
-        {
-            options.extend(info.options("UNETLoader", "unet_name"));
-        }
-        options
+    let Some(name) = workflow else {
+        return Ok(choose::paintable(info, catalog).into_iter().map(str::to_owned).collect());
     };
+    let workflow = find(catalog, Some(info), name)?;
+    let analysis = analyze(&workflow.graph, info);
+    let options = draft::model_options(&workflow.graph, info, &analysis).unwrap_or_default();
+    let options = if workflow.origin == Origin::Shipped { options } else { Vec::new() };
     Ok(choose::wanted(&options).into_iter().map(str::to_owned).collect())
 }
 
@@ -244,17 +262,22 @@ pub fn read_graph(graph: &Map<String, Value>) -> Result<Graph, ServerError> {
 }
 
 /// The named workflow, or the shipped one that goes with what is installed.
-fn base(info: &ObjectInfo, catalog: &Catalog, request: &ImageRequest) -> Result<Workflow, ServerError> {
+fn base<'a>(
+    info: &'a ObjectInfo,
+    catalog: &Catalog,
+    request: &ImageRequest,
+) -> Result<(Workflow, Chosen<'a>), ServerError> {
     if let Some(name) = &request.workflow {
-        return find(catalog, Some(info), name);
+        return Ok((find(catalog, Some(info), name)?, Chosen::Nothing));
     }
-    let name = match (choose::means(info, request.model.as_deref())?, &request.source) {
-        (Means::DiffusionModel, _) => "txt2img_diffusion_model",
-        (Means::Checkpoint, Source::Text) => "txt2img",
-        (Means::Checkpoint, Source::Image { .. }) => "img2img",
-        (Means::Checkpoint, Source::Inpaint { .. }) => "inpaint",
+    let task = match &request.source {
+        Source::Text => Task::Text,
+        Source::Image { strength: None, .. } => Task::Edit,
+        Source::Image { .. } => Task::Image,
+        Source::Inpaint { .. } => Task::Inpaint,
     };
-    find(catalog, Some(info), name)
+    let (name, chosen) = choose::choose(info, catalog, request.model.as_deref(), task)?;
+    Ok((find(catalog, Some(info), name)?, chosen))
 }
 
 /// The workflow of that name, or an error with the nearest names. Without `info`, one that has to be converted can't be had.
@@ -274,7 +297,8 @@ fn start_from(draft: &mut Draft<'_>, source: &Source) -> Result<(), ServerError>
     match source {
         Source::Text => {}
         Source::Image { image, strength } => {
-            edit::to_img2img(&mut draft.graph, draft.info, &image.reference, *strength)?;
+            let strength = strength.unwrap_or(IMG2IMG_STRENGTH);
+            edit::to_img2img(&mut draft.graph, draft.info, &image.reference, strength)?;
             draft.uploads.push(Upload::from(image));
         }
         Source::Inpaint { image, mask, strength } => {
@@ -291,10 +315,13 @@ fn attach_control(draft: &mut Draft<'_>, control: &Control) -> Result<(), Server
     let info = draft.info;
     draft.uploads.push(Upload::from(&control.image));
     let options = info.options("ControlNetLoader", "control_net_name");
+    let analysis = analyze(&draft.graph, info);
+    let loaded =
+        analysis.parameter("model").and_then(|model| model.value.as_ref()?.as_str()).unwrap_or_default();
     let model = match &control.model {
         Some(name) => choose::named(&options, name)
             .ok_or_else(|| choose::unknown("controlnet.model", name, options.iter().copied()))?,
-        None => options.first().copied().ok_or_else(|| ServerError::NothingInstalled {
+        None => choose::controlnet(&options, loaded).ok_or_else(|| ServerError::NothingInstalled {
             kind: "controlnet".into(),
             class: "ControlNetLoader".into(),
             example: model_file("control_v11p_sd15_canny_fp16.safetensors").map(ModelFile::place),
@@ -307,7 +334,6 @@ fn attach_control(draft: &mut Draft<'_>, control: &Control) -> Result<(), Server
         start: control.start,
         end: control.end,
     };
-    let analysis = analyze(&draft.graph, info);
     if analysis.parameter("control_image").is_none() {
         return Ok(edit::attach_controlnet(&mut draft.graph, info, &control)?);
     }

@@ -28,6 +28,7 @@ const TOLD: [&str; 12] = [
 /// picture; in any other graph the seed is meant.
 pub(super) fn set(draft: &mut Draft<'_>, mut values: Map<String, Value>) -> Result<(), ServerError> {
     let analysis = analyze(&draft.graph, draft.info);
+    check_negative(draft, &analysis, &mut values)?;
     let taken = bindings(&draft.graph, &analysis, &values)?;
     if draft.is_shipped()
         && let Some(seed) = analysis.parameter("seed")
@@ -38,6 +39,33 @@ pub(super) fn set(draft: &mut Draft<'_>, mut values: Map<String, Value>) -> Resu
     // It was set before, under its installed name.
     values.remove("model");
     Ok(edit::set_parameters(&mut draft.graph, &analysis, &values)?)
+}
+
+/// A workflow without guidance has no place for a negative text. An empty one asks for nothing.
+fn check_negative(
+    draft: &Draft<'_>,
+    analysis: &Analysis,
+    values: &mut Map<String, Value>,
+) -> Result<(), ServerError> {
+    let name = "negative_prompt";
+    if !draft.is_shipped() || analysis.parameter(name).is_some() || analysis.parameter("prompt").is_none() {
+        return Ok(());
+    }
+    match values.get(name).map(|text| text.as_str() == Some("")) {
+        Some(true) => {
+            values.remove(name);
+            Ok(())
+        }
+        Some(false) => Err(ServerError::InvalidArgument {
+            field: name.into(),
+            problem: format!(
+                "the model of {} is run without guidance (cfg 1), so that it would have no effect; leave it out and say \
+                 in the prompt what there shall be instead",
+                draft.workflow.name
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 type Place<'a> = (&'a str, &'a str);

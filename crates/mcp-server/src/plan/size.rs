@@ -1,7 +1,7 @@
 //! The size of a picture: chosen where it isn't given, and told.
 
 use serde_json::{Map, Value};
-use workflow_analyzer::{Analysis, analyze};
+use workflow_analyzer::Analysis;
 
 use super::draft::Draft;
 use super::{ImageRequest, InputPicture, Plan, Source, choose};
@@ -11,14 +11,18 @@ pub(super) const MAX_SOURCE_PIXELS: u64 = 2048 * 1024;
 /// A side of a latent is this many pixels.
 const LATENT_PIXELS: u64 = 8;
 
+/// The workflows that run models of more than one size.
+const GENERIC: [&str; 2] = ["txt2img", "txt2img_diffusion_model"];
+
 /// What a source image is scaled to; a side that isn't given follows the image's proportions.
 pub(super) type SourceSize = (Option<u32>, Option<u32>);
 
 /// The size to sample in. From text it is a pair of parameters; from an image the image's own, scaled when it is
 /// asked for or when the image is too large to be sampled.
 pub(super) fn choose(
-    draft: &mut Draft<'_>,
+    draft: &Draft<'_>,
     request: &ImageRequest,
+    model: Option<&str>,
     values: &mut Map<String, Value>,
 ) -> Option<SourceSize> {
     let Some(image) = image_of(&request.source) else {
@@ -27,14 +31,20 @@ pub(super) fn choose(
                 values.insert(name.into(), asked.into());
             }
         }
-        if request.width.is_none() && request.height.is_none() && request.workflow.is_none() {
-            suit(draft, request, values);
+        // The other shipped workflows have the size of their family.
+        if request.width.is_none()
+            && request.height.is_none()
+            && GENERIC.contains(&draft.workflow.name.as_str())
+            && let Some(model) = model
+        {
+            let (width, height) = choose::default_size(model);
+            values.insert("width".into(), width.into());
+            values.insert("height".into(), height.into());
         }
         return None;
     };
-    if request.width.is_some() || request.height.is_some() {
-        let side = |asked: Option<u64>| asked.and_then(|side| u32::try_from(side).ok());
-        return Some((side(request.width), side(request.height)));
+    if let Some(size) = given(request) {
+        return Some(size);
     }
     let pixels = u64::from(image.width) * u64::from(image.height);
     if pixels <= MAX_SOURCE_PIXELS {
@@ -45,6 +55,13 @@ pub(super) fn choose(
     Some((side(image.width), side(image.height)))
 }
 
+/// The size that the call gives.
+pub(super) fn given(request: &ImageRequest) -> Option<SourceSize> {
+    let side = |asked: Option<u64>| asked.and_then(|side| u32::try_from(side).ok());
+    let is_given = request.width.is_some() || request.height.is_some();
+    is_given.then(|| (side(request.width), side(request.height)))
+}
+
 fn image_of(source: &Source) -> Option<&InputPicture> {
     match source {
         Source::Text => None,
@@ -52,18 +69,10 @@ fn image_of(source: &Source) -> Option<&InputPicture> {
     }
 }
 
-fn suit(draft: &Draft<'_>, request: &ImageRequest, values: &mut Map<String, Value>) {
-    let analysis = analyze(&draft.graph, draft.info);
-    let model = request.model.clone().or_else(|| {
-        let parameter = analysis.parameter("model")?;
-        let binding = parameter.bindings.first()?;
-        let class = &draft.graph.nodes.get(&binding.node)?.class_type;
-        choose::default_model(&draft.info.options(class, &binding.input)).map(str::to_owned)
-    });
-    if let Some(model) = model {
-        let (width, height) = choose::default_size(&model);
-        values.insert("width".into(), width.into());
-        values.insert("height".into(), height.into());
+/// A picture that is edited gets a size near its own, which ComfyUI chooses; the strength is the workflow's.
+pub(super) fn tell_edited(plan: &mut Plan) {
+    for name in ["denoise", "width", "height"] {
+        plan.parameters.shift_remove(name);
     }
 }
 

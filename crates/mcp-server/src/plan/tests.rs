@@ -1,3 +1,5 @@
+mod families;
+
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -146,7 +148,7 @@ fn loras_and_a_controlnet_are_put_in() {
 
 #[test]
 fn an_image_and_a_mask_are_loaded_and_the_strength_is_kept() {
-    let plan = planned(&request(Source::Image { image: picture("dog"), strength: 0.4 }));
+    let plan = planned(&request(Source::Image { image: picture("dog"), strength: Some(0.4) }));
     assert_eq!(only(&plan, "KSampler")["denoise"], 0.4);
     assert_eq!(only(&plan, "LoadImage")["image"], "mcp-server/dog.png");
     let source = Source::Inpaint { image: picture("dog"), mask: Some(picture("hat")), strength: 0.9 };
@@ -162,7 +164,7 @@ fn an_image_and_a_mask_are_loaded_and_the_strength_is_kept() {
 fn a_large_image_is_scaled_before_it_is_sampled() {
     let mut large = picture("photo");
     (large.width, large.height) = (6000, 4000);
-    let plan = planned(&request(Source::Image { image: large, strength: 0.5 }));
+    let plan = planned(&request(Source::Image { image: large, strength: Some(0.5) }));
     let scale = only(&plan, "ImageScale");
     let (width, height) = (scale["width"].as_u64().unwrap(), scale["height"].as_u64().unwrap());
     assert!(
@@ -170,7 +172,7 @@ fn a_large_image_is_scaled_before_it_is_sampled() {
             && width * height > super::size::MAX_SOURCE_PIXELS / 2
     );
     assert!((width as f64 / height as f64 - 1.5).abs() < 0.02, "{width}x{height}");
-    let plan = planned(&request(Source::Image { image: picture("small"), strength: 0.5 }));
+    let plan = planned(&request(Source::Image { image: picture("small"), strength: Some(0.5) }));
     assert!(!plan.graph.to_string().contains("ImageScale"));
 }
 
@@ -197,7 +199,7 @@ fn what_is_not_there_is_named_with_the_nearest() {
 #[test]
 fn without_a_model_it_says_so() {
     let error = image("test", &ObjectInfo::well_known(), &catalog(), &request(Source::Text)).unwrap_err();
-    assert!(matches!(error, ServerError::NoModelInstalled), "{error}");
+    assert!(matches!(error, ServerError::NoModelInstalled(_)), "{error}");
 }
 
 /// Plans a run of a stored or given workflow.
@@ -290,7 +292,7 @@ fn what_was_chosen_is_told() {
         "cfg": 3.5, "sampler": "heun", "scheduler": "karras"});
     assert_eq!(Value::Object(plan.parameters), expected);
 
-    let plan = planned(&request(Source::Image { image: picture("dog"), strength: 0.4 }));
+    let plan = planned(&request(Source::Image { image: picture("dog"), strength: Some(0.4) }));
     let told = |name: &str| plan.parameters.get(name).cloned();
     assert_eq!(
         (told("strength"), told("width"), told("height")),
@@ -315,7 +317,7 @@ fn a_size_that_is_changed_is_told() {
 
     let mut large = picture("photo");
     (large.width, large.height) = (6000, 4000);
-    let source = Source::Image { image: large, strength: 0.5 };
+    let source = Source::Image { image: large, strength: Some(0.5) };
     request.source = source.clone();
     (request.width, request.height) = (None, None);
     let plan = planned(&request);

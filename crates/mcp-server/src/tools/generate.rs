@@ -16,8 +16,6 @@ use crate::jobs::{self, Delivery};
 use crate::plan::{self, Control, ImageRequest, InputPicture, Source};
 use crate::views::JobReply;
 
-/// How far img2img goes from its image when the call doesn't say.
-const IMG2IMG_STRENGTH: f64 = 0.75;
 /// Inside a mask, all is painted anew when the call doesn't say.
 const INPAINT_STRENGTH: f64 = 1.0;
 
@@ -161,7 +159,7 @@ impl Tool for Img2Img {
         }
         ask::model(app, &cx, &mut args.sampling).await?;
         let image = inputs::picture(app, &principal, "image", &args.image).await?;
-        let source = Source::Image { image, strength: args.strength.unwrap_or(IMG2IMG_STRENGTH) };
+        let source = Source::Image { image, strength: args.strength };
         let mut request = request(app, source, &args.prompt, &args.sampling);
         request.width = args.width;
         request.height = args.height;
