@@ -17,6 +17,7 @@ mod analyze;
 mod validate;
 
 pub mod edit;
+pub mod metadata;
 
 #[cfg(test)]
 mod tests;
