@@ -208,6 +208,24 @@ impl Server {
         removed
     }
 
+    /// Takes tools away and adds others in one step, so that no call finds one of them missing, and tells the clients once.
+    /// A tool that can't be added is left out, and its error is given.
+    pub fn exchange_tools(&self, removed: &[String], added: Vec<Box<dyn DynTool>>) -> Vec<BuildError> {
+        let core = &self.inner.core;
+        let refused = {
+            let mut tools = core.tools.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = ToolTable::clone(&tools);
+            for name in removed {
+                changed.remove(name);
+            }
+            let refused = added.into_iter().filter_map(|tool| changed.add(tool).err()).collect();
+            *tools = Arc::new(changed);
+            refused
+        };
+        core.notifier.tools_changed();
+        refused
+    }
+
     /// Adds a prompt and tells the clients. Only a server that was built with prompts offers them.
     pub fn add_prompt(&self, prompt: impl Prompt) -> Result<(), BuildError> {
         let core = &self.inner.core;
