@@ -43,6 +43,34 @@ pub(crate) fn encode_rgb(picture: &RgbImage, metadata: &[(String, Value)]) -> Re
     encode(picture.as_raw(), picture.dimensions(), ColorType::Rgb, texts)
 }
 
+/// An animated PNG of pictures of one size, with text chunks as [`encode_rgb`] writes them.
+pub(crate) fn encode_animation(
+    pictures: &[RgbImage],
+    fps: f64,
+    metadata: &[(String, Value)],
+) -> Result<Vec<u8>, EncodingError> {
+    let (width, height) = pictures.first().map_or((0, 0), RgbImage::dimensions);
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, width, height);
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(Compression::Fast);
+    for (key, value) in metadata {
+        encoder.add_text_chunk(key.clone(), ascii_json(value))?;
+    }
+    if pictures.len() > 1 {
+        encoder.set_animated(u32::try_from(pictures.len()).unwrap_or(u32::MAX), 0)?;
+        let milliseconds = (1000.0 / fps).clamp(1.0, f64::from(u16::MAX)) as u16;
+        encoder.set_frame_delay(milliseconds, 1000)?;
+    }
+    let mut writer = encoder.write_header()?;
+    for picture in pictures {
+        writer.write_image_data(picture.as_raw())?;
+    }
+    writer.finish()?;
+    Ok(out)
+}
+
 /// A PNG with an alpha channel and these text chunks.
 pub(crate) fn encode_rgba(
     picture: &RgbaImage,

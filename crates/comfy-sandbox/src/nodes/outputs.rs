@@ -32,6 +32,7 @@ pub(super) fn run(class_type: &str, inputs: &Inputs, cx: &Context<'_>) -> Option
         "SaveImage" => {
             inputs.text("filename_prefix").and_then(|prefix| save(inputs, cx, Kind::Output, prefix))
         }
+        "SaveAnimatedPNG" => save_animated(inputs, cx),
         "PreviewImage" => {
             let prefix = format!("ComfyUI_temp_{}", random_letters());
             save(inputs, cx, Kind::Temp, &prefix)
@@ -120,6 +121,19 @@ fn save(inputs: &Inputs, cx: &Context<'_>, kind: Kind, prefix: &str) -> Result<P
         shown.push(json!({"filename": name, "subfolder": files.subfolder, "type": kind.name()}));
     }
     Ok(Produced { ui: Some(json!({"images": shown})), ..Produced::default() })
+}
+
+/// All pictures as one that moves. The compression level is taken and not followed: it changes no pixel.
+fn save_animated(inputs: &Inputs, cx: &Context<'_>) -> Result<Produced, Failure> {
+    let pictures = inputs.images("images")?;
+    let mut files = Files::new(cx.data, Kind::Output, inputs.text("filename_prefix")?, pictures)?;
+    let (path, name) = files.next(0);
+    let bytes = pictures::encode_animation(pictures, inputs.number("fps")?, &metadata(cx))
+        .map_err(|error| Failure::runtime(error.to_string()))?;
+    fs::write(path, bytes).map_err(|error| Failure::new("OSError", error.to_string()))?;
+    let shown = json!({"filename": name, "subfolder": files.subfolder, "type": Kind::Output.name()});
+    let ui = json!({"images": [shown], "animated": [pictures.len() != 1]});
+    Ok(Produced { ui: Some(ui), ..Produced::default() })
 }
 
 fn metadata(cx: &Context<'_>) -> Vec<(String, Json)> {
