@@ -17,3 +17,4 @@ mod subscriptions;
 mod tasks;
 mod tool_list;
 mod websocket;
+mod workflows;

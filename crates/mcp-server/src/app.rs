@@ -20,6 +20,7 @@ use crate::catalog;
 use crate::error::ServerError;
 use crate::executor::ComfyExecutor;
 use crate::settings::Settings;
+use crate::tools::OwnTools;
 use crate::updates::Updates;
 
 /// How long `cancel_job` waits for a running job to end.
@@ -57,6 +58,8 @@ pub struct App {
     pub limiter: RateLimiter,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
+    /// The tools that are made of workflows.
+    pub(crate) own_tools: OwnTools,
     planning: Arc<Semaphore>,
     listening: OnceLock<String>,
 }
@@ -113,6 +116,7 @@ impl App {
             catalog: Arc::new(catalog::Live::load(&settings.workflows_dir)),
             authenticator: Authenticator::new(storage.keys()),
             limiter: RateLimiter::new(),
+            own_tools: OwnTools::default(),
             planning: Arc::new(Semaphore::new(MAX_PLANNING)),
             listening: OnceLock::new(),
             settings,
@@ -126,6 +130,7 @@ impl App {
         };
         let app = Arc::new(app);
         tokio::spawn(app.updates.clone().run(Arc::clone(&app)));
+        tokio::spawn(catalog::watch::run(Arc::clone(&app.catalog), app.stopping.clone()));
         Ok(Running { app, workers, sandbox })
     }
 

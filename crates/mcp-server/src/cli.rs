@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::settings::Sources;
 use crate::workflow_files::convert::ConvertArgs;
+use crate::workflow_files::inspect::InspectArgs;
 
 /// A gateway that lets AI agents make and change pictures through ComfyUI.
 ///
@@ -104,6 +105,8 @@ pub enum ConfigCommand {
 pub enum WorkflowCommand {
     /// Print the graph that ComfyUI runs, out of a file that its editor saved.
     Convert(ConvertArgs),
+    /// Show what is found in a workflow: its parameters, what it needs, and what is missing here.
+    Inspect(InspectArgs),
 }
 
 /// The options of every command; they stand above the environment and the file.

@@ -12,6 +12,7 @@ use workflow_analyzer::Diagnostic;
 use workflow_analyzer::edit::EditError;
 
 use crate::backend::Unavailable;
+use crate::catalog::Unusable;
 use crate::catalog::shipped::ModelFile;
 use crate::images::PictureError;
 
@@ -43,6 +44,14 @@ pub enum ServerError {
         field: String,
         /// What is wrong with it; part of the text, because it is what the caller has to know.
         source: PictureError,
+    },
+    /// A workflow that waits for ComfyUI to be converted.
+    #[error("the workflow `{name}` can't be used yet: {problem}")]
+    WaitingWorkflow {
+        /// Its name.
+        name: String,
+        /// What it waits for.
+        problem: String,
     },
     /// A workflow file that could not be loaded.
     #[error("the workflow `{name}` can't be used: {problem}")]
@@ -133,12 +142,22 @@ impl ServerError {
         Self::Internal(error)
     }
 
+    /// Why a stored workflow gives no graph.
+    pub fn unusable(name: &str, unusable: &Unusable) -> Self {
+        let (name, problem) = (name.to_owned(), unusable.to_string());
+        match unusable {
+            Unusable::Waiting => Self::WaitingWorkflow { name, problem },
+            Unusable::Wrong(_) => Self::BrokenWorkflow { name, problem },
+        }
+    }
+
     /// Whether a newer list of nodes and models could make it go away.
     pub fn may_be_stale(&self) -> bool {
         matches!(
             self,
             Self::UnknownName { .. }
                 | Self::InvalidWorkflow(_)
+                | Self::BrokenWorkflow { .. }
                 | Self::Edit(EditError::MissingClass { .. })
                 | Self::NoModelInstalled(_)
                 | Self::MissingModels { .. }
@@ -153,6 +172,7 @@ impl ServerError {
             Self::InvalidArgument { .. } => "invalid_arguments",
             Self::InvalidImage { .. } => "invalid_image",
             Self::BrokenWorkflow { .. } => "broken_workflow",
+            Self::WaitingWorkflow { .. } => "waiting_workflow",
             Self::InvalidWorkflow(_) => "invalid_workflow",
             Self::Edit(error) if parameter(error).is_some() => "invalid_arguments",
             Self::Edit(_) => "workflow_edit_refused",
@@ -181,8 +201,9 @@ impl ServerError {
             Self::InvalidImage { .. } => {
                 "send a PNG, JPEG or WebP as base64 or a data: URI, or an artifact's id"
             }
+            Self::WaitingWorkflow { .. } => "start ComfyUI or set comfyui_url, and call again then",
             Self::BrokenWorkflow { .. } => {
-                "mend or remove the file in workflows_dir and start the server again"
+                "mend or remove the file in workflows_dir; it is read again when it changes"
             }
             Self::NoModelInstalled(files) | Self::MissingModels { files, .. } => {
                 return Some(format!("put into ComfyUI's models folder: {}", places(files)));

@@ -2,6 +2,7 @@
 
 mod begin;
 mod failure;
+mod media;
 mod outputs;
 #[cfg(test)]
 mod tests;

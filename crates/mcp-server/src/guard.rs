@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::error::ServerError;
 use crate::recheck::OpenedWith;
 use crate::resources::Address;
+use crate::tools;
 
 /// Where MCP is spoken over HTTP.
 pub const MCP_PATH: &str = "/mcp";
@@ -93,8 +94,17 @@ const OWN_JOBS: [&str; 4] = ["get_job_status", "wait_for_job", "cancel_job", "ge
 
 /// Whoever may make jobs may also wait for them, cancel them, and fetch what came out.
 pub(crate) fn may(principal: &Principal, permission: &str) -> bool {
-    principal.may(permission)
-        || (OWN_JOBS.contains(&permission) && MAKES_JOBS.iter().any(|tool| principal.may(tool)))
+    principal.may(permission) || (OWN_JOBS.contains(&permission) && makes_jobs(principal))
+}
+
+/// A permission that is for none of the server's own tools is for a workflow's.
+fn makes_jobs(principal: &Principal) -> bool {
+    let is_for = |pattern: &str, tool: &str| match pattern.strip_suffix('*') {
+        Some(prefix) => tool.starts_with(prefix),
+        None => pattern == tool,
+    };
+    let is_workflow = |pattern: &str| !tools::NAMES.iter().any(|tool| is_for(pattern, tool));
+    MAKES_JOBS.iter().any(|tool| principal.may(tool)) || principal.permissions.iter().any(is_workflow)
 }
 
 /// Whoever calls. The transport's middleware puts the principal there, also where authentication is off; without one
@@ -185,6 +195,9 @@ mod tests {
             (&["generate_image"][..], "list_models", false),
             (&["list_*"][..], "get_image", false),
             (&["get_job_status"][..], "cancel_job", false),
+            (&["portrait"][..], "wait_for_job", true),
+            (&["portrait"][..], "run_workflow", false),
+            (&["portrait"][..], "save_workflow", false),
             (&["*"][..], "img2img", true),
         ];
         for (granted, asked, expected) in cases {

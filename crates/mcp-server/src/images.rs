@@ -93,6 +93,11 @@ pub async fn from_text(text: String) -> Result<Picture, PictureError> {
     bounded(move || whole(decode_text(&text)?)).await
 }
 
+/// The bytes that a data URI or bare base64 holds, unlooked at.
+pub async fn bytes_of(text: String) -> Result<Bytes, PictureError> {
+    bounded(move || decode_text(&text)).await
+}
+
 /// Width, height and a preview of an encoded picture.
 pub async fn preview(bytes: Bytes) -> Result<(u32, u32, Preview), PictureError> {
     bounded(move || {

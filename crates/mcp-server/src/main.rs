@@ -7,7 +7,7 @@ use clap::Parser as _;
 use mcp_server::app::display_url;
 use mcp_server::cli::{Cli, Command, ConfigCommand, WorkflowCommand};
 use mcp_server::settings::{self, Loaded};
-use mcp_server::workflow_files::convert;
+use mcp_server::workflow_files::{convert, inspect};
 use mcp_server::{keys, serve, telemetry};
 
 fn main() -> ExitCode {
@@ -60,6 +60,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Workflow(WorkflowCommand::Convert(args)) = &command {
         let (out, problems) = (&mut std::io::stdout(), &mut std::io::stderr());
         return runtime.block_on(convert::run(&loaded.settings, args, out, problems));
+    }
+    if let Command::Workflow(WorkflowCommand::Inspect(args)) = &command {
+        runtime.block_on(inspect::run(&loaded.settings, args, &mut std::io::stdout()))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let flush = telemetry::start(&loaded.settings)?;
     if let Some(file) = &loaded.file {

@@ -155,7 +155,10 @@ pub fn server(app: &Arc<App>) -> anyhow::Result<Server> {
     let builder = prompts::add_all(builder, app);
     let (builder, manifest) = tools::add_all(builder, app);
     manifest.fill(builder.descriptions());
-    Ok(builder.layers(RpcServiceBuilder::new().layer(RecheckLayer(Arc::clone(app))).layer(guard)).build()?)
+    let layers = RpcServiceBuilder::new().layer(RecheckLayer(Arc::clone(app))).layer(guard);
+    let server = builder.layers(layers).build()?;
+    tools::start_own(app, &server);
+    Ok(server)
 }
 
 fn about() -> ServerInfo {

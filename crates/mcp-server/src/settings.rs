@@ -73,7 +73,7 @@ pub struct Settings {
     /// For how many seconds a call waits for its job before it answers with the job's id.
     #[schemars(range(max = 3600))]
     pub wait_seconds: u64,
-    /// A folder of workflow files (API format); a file there replaces a shipped workflow of the same name.
+    /// A folder of workflow files, which is watched; a file there replaces a shipped workflow of the same name.
     pub workflows_dir: PathBuf,
     /// Where the database and the pictures are kept.
     pub data_dir: PathBuf,

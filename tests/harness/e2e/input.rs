@@ -124,7 +124,7 @@ async fn graphs(target: &Target) -> Result<String> {
         (with_first(empty(json!("wide"))), "invalid_workflow", vec!["width"]),
         (with_first(empty(json!(-3))), "invalid_workflow", vec!["width"]),
         (json!({"graph": {"2": save}}), "invalid_workflow", vec!["images"]),
-        (json!({"graph": {"nodes": [], "links": []}}), "invalid_arguments", vec!["graph", "API"]),
+        (json!({"graph": {"nodes": [], "links": []}}), "invalid_workflow", vec!["SaveImage"]),
         (json!({}), "invalid_arguments", vec!["workflow", "graph"]),
         (json!({"workflow": "txt2img", "graph": {"2": save}}), "invalid_arguments", vec!["not both"]),
     ];

@@ -211,6 +211,20 @@ impl Pool {
         self.first(Backend::installed_now).await
     }
 
+    /// The same without waiting, if it is known.
+    pub fn known(&self) -> Option<Arc<Installed>> {
+        self.backends.iter().find_map(|backend| backend.state.borrow().installed.clone())
+    }
+
+    /// Waits until a backend has said what is installed, later than at `since`.
+    pub async fn asked_after(&self, since: Option<Instant>) {
+        let is_later = move |state: &State| {
+            let asked_at = state.installed.as_ref().map(|installed| installed.asked_at);
+            asked_at.is_some_and(|asked_at| since.is_none_or(|since| asked_at > since))
+        };
+        self.any(is_later).await;
+    }
+
     async fn first<'a, F>(&'a self, ask: impl Fn(&'a Backend) -> F) -> Result<Arc<Installed>, Unavailable>
     where
         F: Future<Output = Result<Arc<Installed>, Unavailable>>,
@@ -253,13 +267,15 @@ impl Pool {
     }
 
     async fn any_up(&self) {
+        self.any(|state| matches!(state.health, Health::Up { .. })).await;
+    }
+
+    async fn any(&self, is_so: impl Fn(&State) -> bool + Copy) {
         let mut receivers: Vec<_> = self.backends.iter().map(|backend| backend.state.subscribe()).collect();
         if receivers.is_empty() {
             return std::future::pending().await;
         }
-        let up = receivers
-            .iter_mut()
-            .map(|state| Box::pin(state.wait_for(|state| matches!(state.health, Health::Up { .. }))));
-        let _ = futures::future::select_all(up).await;
+        let waiting = receivers.iter_mut().map(|state| Box::pin(state.wait_for(is_so)));
+        let _ = futures::future::select_all(waiting).await;
     }
 }

@@ -1,12 +1,15 @@
 //! What a workflow file holds, kept small.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use serde_json::Value;
-use workflow_analyzer::{Graph, ObjectInfo};
+use workflow_analyzer::{ConvertProblem, ConvertProblemKind, Graph, ObjectInfo, convert, is_editor_format};
+
+use super::Unusable;
 
 /// A workflow as it was written.
 #[derive(Debug)]
@@ -15,23 +18,58 @@ pub enum Document {
     Shipped(&'static str),
     /// A graph in the API format.
     Api(Packed),
+    /// What the editor saves. It becomes a graph with what ComfyUI has.
+    Editor(Packed),
+}
+
+/// A document as a graph.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// In the API format.
+    pub graph: Graph,
+    /// The packs of custom nodes that have a class, by the class, as the file says.
+    pub packs: BTreeMap<String, String>,
+    /// What couldn't be converted, beside classes that aren't there: validation tells those.
+    pub problems: Vec<String>,
 }
 
 impl Document {
     /// Reads a document; the error says what is wrong with it.
     pub fn read(json: &Value) -> Result<Self, String> {
+        if is_editor_format(json) {
+            // Without any classes it shows whether it can be read at all.
+            convert(json, &ObjectInfo::default()).map_err(|error| error.to_string())?;
+            return Ok(Self::Editor(Packed::new(json)?));
+        }
         Graph::from_json(json).map_err(|error| error.to_string())?;
         Ok(Self::Api(Packed::new(json)?))
     }
 
     /// The graph in the API format.
-    pub fn graph(&self, _info: Option<&ObjectInfo>) -> Result<Graph, String> {
+    pub fn open(&self, info: Option<&ObjectInfo>) -> Result<Opened, Unusable> {
         let json = match self {
             Self::Shipped(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
             Self::Api(packed) => packed.json()?,
+            Self::Editor(packed) => return converted(&packed.json()?, info.ok_or(Unusable::Waiting)?),
         };
-        Graph::from_json(&json).map_err(|error| error.to_string())
+        let graph = Graph::from_json(&json).map_err(|error| error.to_string())?;
+        Ok(Opened { graph, ..Opened::default() })
     }
+}
+
+fn converted(json: &Value, info: &ObjectInfo) -> Result<Opened, Unusable> {
+    let conversion = convert(json, info).map_err(|error| error.to_string())?;
+    let mut opened = Opened { graph: conversion.graph, ..Opened::default() };
+    for problem in conversion.problems {
+        let ConvertProblem { kind, node, title, message, hint } = problem;
+        match kind {
+            ConvertProblemKind::MissingClass { class, pack } => {
+                opened.packs.extend(pack.map(|pack| (class, pack)));
+            }
+            _ => opened.problems.push(format!("node {node} ({title}): {message} ({hint})")),
+        }
+    }
+    Ok(opened)
 }
 
 /// A JSON document, compressed: a file of the editor's has a hundred kilobytes, of which nothing is used most of the

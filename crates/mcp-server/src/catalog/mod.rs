@@ -1,19 +1,29 @@
 //! The workflows that can be run by name: the shipped ones, and the files of `workflows_dir` above them.
 //!
-//! A [`Catalog`] is what there was at one time; [`Live`] has the newest. Documents are kept as text and read for each
-//! use, which costs less than what is done with the graph then.
+//! A [`Catalog`] is what there was at one time; [`Live`] has the newest, and [`watch`] keeps it so. Documents are kept as
+//! small texts and read for each use, which costs less than what is done with the graph then.
 
+pub(crate) mod descriptor;
 mod document;
+pub(crate) mod expose;
 mod folder;
+pub(crate) mod save;
 pub mod shipped;
+#[cfg(test)]
+mod tests;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use workflow_analyzer::{Graph, ObjectInfo};
+use tokio::sync::watch as channel;
+use workflow_analyzer::{Binding, Graph, ObjectInfo};
 
-pub use self::document::Document;
+use self::descriptor::{Descriptor, Seed};
+pub use self::document::{Document, Opened};
+use self::expose::Parameter;
+use self::folder::Stamps;
 
 /// A workflow that can be run.
 #[derive(Debug, Clone)]
@@ -26,6 +36,14 @@ pub struct Workflow {
     pub graph: Graph,
     /// Who wrote it.
     pub origin: Origin,
+    /// What its sidecar says.
+    pub descriptor: Arc<Descriptor>,
+    /// What the sidecar exposes; empty where it exposes nothing.
+    pub parameters: Vec<Parameter>,
+    /// The packs of custom nodes that have a class, by the class, as the editor's file says.
+    pub packs: BTreeMap<String, String>,
+    /// What of the editor's file couldn't be converted.
+    pub problems: Vec<String>,
 }
 
 /// Who wrote a workflow. In a shipped one the names of files and the seed are placeholders; in any other they are
@@ -36,6 +54,8 @@ pub enum Origin {
     Shipped,
     /// A file of `workflows_dir`: the operator's.
     File,
+    /// A file of `workflows_dir` that a client saved, where keys tell clients apart.
+    Saved,
     /// A graph that a call brought.
     Call,
 }
@@ -49,7 +69,28 @@ pub struct Entry {
     pub description: Option<String>,
     /// Who wrote it.
     pub origin: Origin,
+    /// What its sidecar says.
+    pub descriptor: Arc<Descriptor>,
     document: Document,
+    /// Of the files that it was read from.
+    stamps: Stamps,
+}
+
+/// Why a stored workflow gives no graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It is in the editor's format, and what ComfyUI has isn't known.
+    #[error("it is in the editor's format and waits for ComfyUI, whose nodes have to be known to convert it")]
+    Waiting,
+    /// What is wrong with it and what to do.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl From<String> for Unusable {
+    fn from(problem: String) -> Self {
+        Self::Wrong(problem)
+    }
 }
 
 /// A file that is not a workflow.
@@ -74,13 +115,18 @@ pub struct Catalog {
 #[derive(Debug)]
 pub struct Live {
     folder: PathBuf,
-    current: RwLock<Arc<Catalog>>,
+    current: channel::Sender<Arc<Catalog>>,
+    refreshing: Mutex<()>,
 }
 
 impl Live {
     /// Reads the folder, which need not exist.
     pub fn load(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), current: RwLock::new(Arc::new(Catalog::load(folder))) }
+        Self {
+            folder: folder.to_owned(),
+            current: channel::Sender::new(Arc::new(Catalog::load(folder))),
+            refreshing: Mutex::new(()),
+        }
     }
 
     /// The folder that it is made of.
@@ -90,19 +136,93 @@ impl Live {
 
     /// The workflows as they are now.
     pub fn current(&self) -> Arc<Catalog> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Tells of every change.
+    pub fn subscribe(&self) -> channel::Receiver<Arc<Catalog>> {
+        self.current.subscribe()
+    }
+
+    /// Reads what has changed in the folder. Takes its time: not for the runtime's threads.
+    pub fn refresh(&self) {
+        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.current();
+        let now = before.next(&self.folder);
+        if now.generation != before.generation {
+            tracing::info!(
+                workflows = now.entries.len(),
+                broken = now.broken.len(),
+                "the workflows have changed"
+            );
+            self.current.send_replace(Arc::new(now));
+        }
     }
 }
 
 impl Entry {
-    /// The graph and what is known of it.
-    pub fn workflow(&self, info: Option<&ObjectInfo>) -> Result<Workflow, String> {
+    /// A graph that a call brought.
+    pub fn of_call(document: Document) -> Self {
+        Self {
+            name: "inline".to_owned(),
+            description: None,
+            origin: Origin::Call,
+            descriptor: Arc::default(),
+            document,
+            stamps: Stamps::default(),
+        }
+    }
+
+    /// The workflow of a file and the sidecar beside it, wherever they are.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        folder::open(path)
+    }
+
+    /// The graph and what is known of it. Without `info`, what has to be converted waits, and not all of what a sidecar
+    /// exposes is found.
+    pub fn workflow(&self, info: Option<&ObjectInfo>) -> Result<Workflow, Unusable> {
+        let Opened { mut graph, packs, problems } = self.document.open(info)?;
+        let parameters = expose::expose(&mut graph, &self.descriptor, info)
+            .map_err(|fault| Unusable::Wrong(folder::in_sidecar(&self.name, &fault)))?;
         Ok(Workflow {
             name: self.name.clone(),
             description: self.description.clone(),
-            graph: self.document.graph(info)?,
+            graph,
             origin: self.origin,
+            descriptor: Arc::clone(&self.descriptor),
+            parameters,
+            packs,
+            problems,
         })
+    }
+
+    /// Whether both are the same workflow in the same version.
+    fn is(&self, other: &Self) -> bool {
+        let shipped = matches!(
+            (&self.document, &other.document),
+            (Document::Shipped(a), Document::Shipped(b)) if std::ptr::eq(*a, *b)
+        );
+        (shipped || self.stamps == other.stamps) && self.descriptor == other.descriptor
+    }
+}
+
+impl Workflow {
+    /// Whether a seed that a call doesn't give is drawn. In a person's own graph the seed is meant, unless a sidecar makes
+    /// the graph something to be called again and again; it may say that the seed is meant there too, or give one.
+    pub fn draws_seed(&self, seed: &[Binding]) -> bool {
+        let has_default = |name: &str| {
+            self.descriptor.parameters.iter().any(|exposed| exposed.name == name && exposed.default.is_some())
+        };
+        let is_given = |parameter: &Parameter| parameter.bindings.iter().any(|at| seed.contains(at));
+        if self.parameters.iter().any(|parameter| is_given(parameter) && has_default(&parameter.name)) {
+            return false;
+        }
+        match (self.descriptor.seed, self.origin) {
+            (Some(seed), _) => seed == Seed::Random,
+            (None, Origin::Shipped) => true,
+            (None, Origin::File | Origin::Saved) => self.descriptor.is_callable(),
+            (None, Origin::Call) => false,
+        }
     }
 }
 
@@ -110,9 +230,7 @@ impl Catalog {
     /// The shipped workflows, and the files of a folder, which need not exist. A file that can't be used is
     /// logged and kept in [`Catalog::broken`]; the others load.
     pub fn load(folder: &Path) -> Self {
-        let mut catalog = Self::shipped();
-        folder::add(&mut catalog, folder);
-        catalog
+        Self::default().next(folder)
     }
 
     /// The workflow of this name.
@@ -135,17 +253,41 @@ impl Catalog {
         self.generation
     }
 
-    fn shipped() -> Self {
-        let mut catalog = Self::default();
+    /// The names of the workflows that are new, other or gone.
+    pub fn changes_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a str> {
+        let is_other = |(name, entry): &(&'a String, &'a Arc<Entry>)| {
+            before.entries.get(*name).is_none_or(|old| !old.is(entry))
+        };
+        let changed = self.entries.iter().filter(is_other).map(|(name, _)| name.as_str());
+        let gone = before.entries.keys().filter(|name| !self.entries.contains_key(*name));
+        changed.chain(gone.map(String::as_str))
+    }
+
+    /// What there is now, with what hasn't changed since taken over.
+    fn next(&self, folder: &Path) -> Self {
+        let mut next = Self::default();
         for shipped in shipped::SHIPPED {
-            catalog.add(Entry {
+            next.add(Entry {
                 name: shipped.name.to_owned(),
                 description: Some(shipped.description.to_owned()),
                 origin: Origin::Shipped,
+                descriptor: Arc::default(),
                 document: Document::Shipped(shipped.graph),
+                stamps: Stamps::default(),
             });
         }
-        catalog
+        folder::add(&mut next, self, folder);
+        let same = self.entries.len() == next.entries.len()
+            && self.entries.iter().zip(&next.entries).all(|((a, old), (b, new))| a == b && old.is(new))
+            && self.broken == next.broken;
+        next.generation = if same { self.generation } else { self.generation + 1 };
+        for broken in next.broken.iter().filter(|broken| !self.broken.contains(broken)) {
+            tracing::warn!(
+                workflow = %broken.name, problem = %broken.problem,
+                "a workflow file can't be used; the others are loaded"
+            );
+        }
+        next
     }
 
     fn add(&mut self, entry: Entry) {
@@ -153,7 +295,6 @@ impl Catalog {
     }
 
     fn refuse(&mut self, name: &str, problem: String) {
-        tracing::warn!(workflow = %name, %problem, "a workflow file can't be used; the others are loaded");
         self.broken.push(Broken { name: name.to_owned(), problem });
     }
 }

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use comfy_client::{FileRef, OutputFile, OutputText};
+use comfy_client::{OutputFile, OutputText};
 use job_queue::{ExecuteError, Job};
 use storage::NewArtifact;
 
 use super::failure::{Pauses, Retry, failed, not_stored, refused, storage_failed};
+use super::media::{is_still, media_type};
 use super::{ComfyExecutor, Finished};
 use crate::backend::Slot;
 use crate::images;
 
 /// The largest picture that a preview is made of, in bytes.
 const MAX_PREVIEWED_BYTES: u64 = 64 << 20;
+/// Of one text that a node shows, in bytes, and of all: they go into an agent's context.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+const MAX_TEXTS_BYTES: usize = 64 << 10;
 /// How long the download of one output is tried again: the work is done, and only its fruit is missing.
 const FETCH_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,13 +32,12 @@ impl ComfyExecutor {
         texts: Vec<OutputText>,
     ) -> Result<Finished, ExecuteError> {
         let saved = outputs.iter().any(|output| output.file.kind == "output");
-        let texts = texts.into_iter().map(|text| text.text).collect();
-        let mut finished = Finished { texts, ..Finished::default() };
+        let mut finished = Finished { texts: bounded(texts), ..Finished::default() };
         for output in outputs {
             if saved && output.file.kind != "output" {
                 continue;
             }
-            finished.artifacts.push(self.fetch(job, slot, prompt_id, &output.file).await?);
+            finished.artifacts.push(self.fetch(job, slot, prompt_id, &output).await?);
         }
         if finished.artifacts.is_empty() && finished.texts.is_empty() {
             return Err(failed("no_output", "the workflow ran and gave no file", Retry::No));
@@ -47,11 +50,11 @@ impl ComfyExecutor {
         job: &Job,
         slot: &Slot,
         prompt_id: &str,
-        file: &FileRef,
+        output: &OutputFile,
     ) -> Result<String, ExecuteError> {
         let mut pauses = Pauses::within(FETCH_PATIENCE);
         loop {
-            let error = match self.try_fetch(job, slot, prompt_id, file).await {
+            let error = match self.try_fetch(job, slot, prompt_id, output).await {
                 Ok(id) => return Ok(id),
                 Err(error) => error,
             };
@@ -66,20 +69,20 @@ impl ComfyExecutor {
         job: &Job,
         slot: &Slot,
         prompt_id: &str,
-        file: &FileRef,
+        output: &OutputFile,
     ) -> Result<String, ExecuteError> {
-        let backend = &slot.backend;
+        let (backend, file) = (&slot.backend, &output.file);
         let view = backend.client.view(file).await.map_err(|error| refused(backend, &error))?;
         let new = NewArtifact {
             job_id: Some(job.id.to_string()),
             owner: job.owner.clone(),
-            media_type: view.media_type.clone(),
+            media_type: media_type(output, &view.media_type),
             file_name: file.filename.clone(),
             source: Some(format!("{prompt_id}/{}/{}/{}", file.kind, file.subfolder, file.filename)),
         };
         let created = self.artifacts.create(new, view.stream, jiff::Timestamp::now()).await;
         let artifact = created.map_err(|error| not_stored(backend, error))?;
-        if artifact.media_type.starts_with("image/") && artifact.bytes <= MAX_PREVIEWED_BYTES {
+        if is_still(output, &artifact.media_type) && artifact.bytes <= MAX_PREVIEWED_BYTES {
             self.add_preview(&artifact.id).await?;
         }
         Ok(artifact.id)
@@ -101,4 +104,16 @@ impl ComfyExecutor {
             }
         }
     }
+}
+
+/// The texts, as far as there is room for them.
+fn bounded(texts: Vec<OutputText>) -> Vec<String> {
+    let mut room = MAX_TEXTS_BYTES;
+    let cut = |OutputText { text, .. }: OutputText| {
+        let kept = &text[..text.floor_char_boundary(MAX_TEXT_BYTES.min(room))];
+        room -= kept.len();
+        if kept.len() == text.len() { text } else { format!("{kept}… (of {} bytes)", text.len()) }
+    };
+    // Behind the room nothing is told but that there was more.
+    texts.into_iter().take(100).map(cut).collect()
 }

@@ -9,6 +9,7 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use crate::app::App;
+use crate::artifacts;
 use crate::error::ServerError;
 use crate::executor::Finished;
 use crate::images::PREVIEW_BYTES;
@@ -27,12 +28,17 @@ pub async fn made(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerErr
     Ok(reply.failed(error))
 }
 
-/// What is answered about a job: the text, a small preview, and a link to each artifact.
+/// What is answered about a job: the text, the texts that came out, a small preview, and a link to each artifact.
 pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerError> {
     let shown = shown(app, job).await?;
     let mut content = vec![Content::text(text(&shown.job, shown.next.as_deref()))];
+    content.extend(shown.job.texts.iter().map(Content::text));
     let mut preview_room = PREVIEW_BYTES;
     for artifact in &shown.job.artifacts {
+        if let Some(sound) = small_sound(app, artifact, preview_room).await? {
+            preview_room -= artifact.bytes as usize;
+            content.push(sound);
+        }
         let preview = app.artifacts.preview(&artifact.id).await.map_err(ServerError::internal)?;
         if let Some((media_type, bytes)) = preview
             && bytes.len() <= preview_room
@@ -43,6 +49,19 @@ pub async fn reply(app: &App, job: &Job) -> Result<ToolReply<JobReply>, ServerEr
         content.push(link(artifact));
     }
     Ok(ToolReply::with_content(shown, content))
+}
+
+/// A sound that is no longer than a preview may be, itself: nothing smaller can stand for it.
+async fn small_sound(
+    app: &App,
+    artifact: &ArtifactView,
+    room: usize,
+) -> Result<Option<Content>, ServerError> {
+    if !artifact.media_type.starts_with("audio/") || artifact.bytes > room as u64 {
+        return Ok(None);
+    }
+    let data = artifacts::bytes(app, &artifact.id, artifact.bytes).await?;
+    Ok(Some(Content::Audio { data, mime_type: artifact.media_type.clone() }))
 }
 
 /// The job as programs see it.
@@ -105,12 +124,16 @@ fn link(artifact: &ArtifactView) -> Content {
 }
 
 fn next_step(view: &JobView) -> Option<String> {
+    let has = |kind: &str| view.artifacts.iter().any(|artifact| artifact.media_type.starts_with(kind));
     match view.state {
         State::Queued | State::Running => {
             Some(format!("call wait_for_job with job_id {} to wait on, or cancel_job to stop it", view.id))
         }
-        State::Succeeded if !view.artifacts.is_empty() => {
+        State::Succeeded if has("image/") => {
             Some("get_image gives a picture in full size; its uri is an image for img2img".to_owned())
+        }
+        State::Succeeded if has("") => {
+            Some("get_image gives a file whole; its url is for larger ones".to_owned())
         }
         _ => None,
     }
@@ -149,15 +172,17 @@ fn text(view: &JobView, next: Option<&str>) -> String {
     }
     for artifact in &view.artifacts {
         let _ = write!(text, "\n{}", artifact.uri);
-        if let (Some(width), Some(height)) = (artifact.width, artifact.height) {
-            let _ = write!(text, " {width}x{height}");
+        match (artifact.width, artifact.height) {
+            (Some(width), Some(height)) => {
+                let _ = write!(text, " {width}x{height}");
+            }
+            _ => {
+                let _ = write!(text, " {}", artifact.media_type);
+            }
         }
     }
     for warning in &view.warnings {
         let _ = write!(text, "\nwarning: {warning}");
-    }
-    for line in &view.texts {
-        let _ = write!(text, "\n{line}");
     }
     if let Some(next) = next {
         let _ = write!(text, "\n{next}");

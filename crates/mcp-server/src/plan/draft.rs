@@ -37,7 +37,7 @@ impl<'a> Draft<'a> {
             files,
             graph: workflow.graph.clone(),
             uploads: Vec::new(),
-            warnings: Vec::new(),
+            warnings: workflow.problems.clone(),
             named: given.values().filter_map(Value::as_str).map(str::to_owned).collect(),
         }
     }
@@ -86,7 +86,7 @@ impl<'a> Draft<'a> {
         files::check_given(&self, &analysis, fields)?;
         files::hide_names(&mut self.graph, self.info);
         let uploads: BTreeSet<String> = self.uploads.iter().map(|upload| upload.reference.clone()).collect();
-        let options = Options { files: InputFiles::Known(&uploads), ..Options::default() };
+        let options = Options { files: InputFiles::Known(&uploads), packs: Some(&self.workflow.packs) };
         let found = validate_with(&self.graph, self.info, &options);
         let (errors, warnings): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);

@@ -1,6 +1,6 @@
 //! The files that a graph loads and saves: given, the caller's own, and under names that nobody guesses.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use workflow_analyzer::{Analysis, Graph, Input, InputKind, Node, ObjectInfo};
 
 use super::Files;
@@ -41,7 +41,8 @@ pub(super) fn check_owner(draft: &Draft<'_>) -> Result<(), ServerError> {
     for (id, node) in &draft.graph.nodes {
         let operators = match draft.workflow.origin {
             Origin::Shipped | Origin::File => draft.workflow.graph.nodes.get(id),
-            Origin::Call => None,
+            // What a client saved is no more the operator's than what it sends.
+            Origin::Saved | Origin::Call => None,
         };
         let operators = operators.filter(|stored| stored.class_type == node.class_type);
         if node.class_type == LOADS_OUTPUTS && operators.is_none() {
@@ -100,13 +101,32 @@ pub(super) fn is_upload(kind: &InputKind) -> bool {
     matches!(kind, InputKind::Combo { upload: true, .. })
 }
 
+/// Takes the folder of one run out of a graph that others may read: who knows it can find the results.
+pub fn forget_folder(graph: &mut Value) {
+    let nodes = graph.as_object_mut().into_iter().flat_map(Map::values_mut);
+    for prefix in nodes.filter_map(|node| node.get_mut("inputs")?.get_mut("filename_prefix")) {
+        if let Some(text) = prefix.as_str() {
+            *prefix = without_folder(text).into();
+        }
+    }
+}
+
+/// A name without the folder that [`hide_names`] gave it.
+fn without_folder(prefix: &str) -> &str {
+    let rest = prefix.strip_prefix(OUTPUT_FOLDER).and_then(|rest| rest.strip_prefix('/'));
+    let name = rest
+        .and_then(|rest| rest.split_once('/'))
+        .filter(|(folder, _)| folder.len() == 32 && folder.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    name.map_or(prefix, |(_, name)| name)
+}
+
 /// Puts a folder of its own in front of what a job saves: names that ComfyUI counts up can be guessed.
 pub(super) fn hide_names(graph: &mut Graph, info: &ObjectInfo) {
     let folder = format!("{OUTPUT_FOLDER}/{}", uuid::Uuid::new_v4().simple());
     let saves = |node: &Node| info.class(&node.class_type).is_some_and(|class| class.output_node);
     for node in graph.nodes.values_mut().filter(|node| saves(node)) {
         if let Some(Input::Value(Value::String(prefix))) = node.inputs.get_mut("filename_prefix") {
-            *prefix = format!("{folder}/{}", prefix.trim_start_matches(['/', '\\']));
+            *prefix = format!("{folder}/{}", without_folder(prefix).trim_start_matches(['/', '\\']));
         }
     }
 }

@@ -9,6 +9,7 @@ mod installed;
 mod loaders;
 mod loras;
 mod names;
+mod overrides;
 mod parameters;
 mod size;
 #[cfg(test)]
@@ -19,14 +20,16 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use workflow_analyzer::edit::{self, ControlNet, Lora, Mask};
-use workflow_analyzer::{Graph, ObjectInfo, Severity, analyze, validate};
+use workflow_analyzer::{ObjectInfo, Options, Severity, analyze, validate_with};
 
 use self::choose::{Chosen, Task};
 use self::draft::Draft;
+pub use self::files::forget_folder;
 pub use self::installed::missing;
+pub use self::overrides::images;
 use crate::catalog::shipped::{ModelFile, model_file};
-use crate::catalog::{Catalog, Origin, Workflow};
-use crate::error::ServerError;
+use crate::catalog::{Catalog, Document, Origin, Workflow};
+use crate::error::{ServerError, line};
 
 /// A graph that a call brings may have this many nodes: some ten times the largest that people share.
 pub const MAX_NODES: usize = 5_000;
@@ -207,7 +210,8 @@ fn edits(draft: &Draft<'_>, source: &Source) -> bool {
 pub struct GraphRequest<'a> {
     /// The workflow, stored or sent.
     pub workflow: &'a Workflow,
-    /// By the names of [`workflow_analyzer::Analysis::parameters`](workflow_analyzer::Analysis::parameters), or `node.input`.
+    /// By the names that the workflow's sidecar gives, those of [`workflow_analyzer::Analysis::parameters`], `node.input`, or
+    /// the title of a node with or without `.input`.
     pub parameters: Map<String, Value>,
     /// Pictures that the parameters name.
     pub uploads: Vec<Upload>,
@@ -217,20 +221,32 @@ pub struct GraphRequest<'a> {
 
 /// Plans a run of a given graph.
 pub fn workflow(tool: &str, info: &ObjectInfo, request: GraphRequest<'_>) -> Result<Plan, ServerError> {
-    let mut draft = Draft::new(info, request.workflow, request.files, &request.parameters);
+    let values = overrides::resolve(info, request.workflow, request.parameters)?;
+    let mut draft = Draft::new(info, request.workflow, request.files, &values);
     draft.uploads = request.uploads;
-    let model = request.parameters.get("model").and_then(Value::as_str).map(str::to_owned);
+    let model = values.get("model").and_then(Value::as_str).map(str::to_owned);
     draft.fill_in(model.as_deref(), Chosen::Nothing)?;
-    parameters::set(&mut draft, request.parameters)?;
+    parameters::set(&mut draft, values)?;
     draft.finish(tool, "parameters.")
 }
 
 /// Whether a workflow could run with what is installed, once it is given its images.
 pub fn is_runnable(info: &ObjectInfo, workflow: &Workflow) -> bool {
+    reasons(info, workflow).is_empty()
+}
+
+/// Why a workflow can't run with what is installed, each reason in a line; none if it could, once it is given its images.
+pub fn reasons(info: &ObjectInfo, workflow: &Workflow) -> Vec<String> {
     let mut draft = Draft::new(info, workflow, Files::All, &Map::new());
-    let is_error = |severity: Severity| severity == Severity::Error;
-    draft.fill_in(None, Chosen::Nothing).is_ok()
-        && !validate(&draft.graph, info).iter().any(|found| is_error(found.severity))
+    if let Err(error) = draft.fill_in(None, Chosen::Nothing) {
+        return vec![match error.remedy() {
+            Some(remedy) => format!("{error}; {remedy}"),
+            None => error.to_string(),
+        }];
+    }
+    let options = Options { packs: Some(&workflow.packs), ..Options::default() };
+    let found = validate_with(&draft.graph, info, &options);
+    found.iter().filter(|found| found.severity == Severity::Error).map(line).collect()
 }
 
 /// The models that a call which names none could be given, the one that it is given first. None for a workflow that isn't
@@ -251,14 +267,19 @@ pub fn model_choices(
 }
 
 /// Reads a graph that a call brings.
-pub fn read_graph(graph: &Map<String, Value>) -> Result<Graph, ServerError> {
+pub fn read_document(graph: &Value) -> Result<Document, ServerError> {
     let invalid = |problem: String| ServerError::InvalidArgument { field: "graph".into(), problem };
-    // What people save from the network tab is the whole request, with the graph in `prompt`.
-    let nodes = graph.get("prompt").and_then(Value::as_object).map_or(graph.len(), Map::len);
-    if nodes.max(graph.len()) > MAX_NODES {
+    // What people save from the network tab is the whole request, with the graph in `prompt`; the editor has lists.
+    let size = |value: &Value| match value {
+        Value::Object(members) => members.len(),
+        Value::Array(items) => items.len(),
+        _ => 0,
+    };
+    let nodes = size(graph).max(size(&graph["prompt"])).max(size(&graph["nodes"]));
+    if nodes > MAX_NODES {
         return Err(invalid(format!("it has {nodes} nodes, and at most {MAX_NODES} are taken")));
     }
-    Graph::from_json(&Value::Object(graph.clone())).map_err(|error| invalid(error.to_string()))
+    Document::read(graph).map_err(invalid)
 }
 
 /// The named workflow, or the shipped one that goes with what is installed.
@@ -283,8 +304,7 @@ fn base<'a>(
 /// The workflow of that name, or an error with the nearest names. Without `info`, one that has to be converted can't be had.
 pub fn find(catalog: &Catalog, info: Option<&ObjectInfo>, name: &str) -> Result<Workflow, ServerError> {
     if let Some(entry) = catalog.get(name) {
-        let unusable = |problem| ServerError::BrokenWorkflow { name: entry.name.clone(), problem };
-        return entry.workflow(info).map_err(unusable);
+        return entry.workflow(info).map_err(|unusable| ServerError::unusable(&entry.name, &unusable));
     }
     if let Some(broken) = catalog.broken().iter().find(|broken| broken.name == name) {
         return Err(ServerError::BrokenWorkflow { name: name.to_owned(), problem: broken.problem.clone() });

@@ -24,14 +24,14 @@ const TOLD: [&str; 12] = [
     "control_strength",
 ];
 
-/// Sets the values. A shipped workflow without one for its seed gets a fresh seed, so that the same call makes another
-/// picture; in any other graph the seed is meant.
+/// Sets the values. A workflow that draws its seed ([`Workflow::draws_seed`](crate::catalog::Workflow::draws_seed)) and isn't
+/// given one gets a fresh one, so that the same call makes another picture.
 pub(super) fn set(draft: &mut Draft<'_>, mut values: Map<String, Value>) -> Result<(), ServerError> {
     let analysis = analyze(&draft.graph, draft.info);
     check_negative(draft, &analysis, &mut values)?;
     let taken = bindings(&draft.graph, &analysis, &values)?;
-    if draft.is_shipped()
-        && let Some(seed) = analysis.parameter("seed")
+    if let Some(seed) = analysis.parameter("seed")
+        && draft.workflow.draws_seed(&seed.bindings)
         && !seed.bindings.iter().any(|at| taken.contains_key(&(at.node.as_str(), at.input.as_str())))
     {
         values.insert("seed".into(), fresh_seed().into());

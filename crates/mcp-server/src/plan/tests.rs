@@ -1,6 +1,8 @@
 mod families;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use workflow_analyzer::edit::Lora;
@@ -8,7 +10,7 @@ use workflow_analyzer::{Graph, InputKind, ObjectInfo};
 
 use super::{
     Control, Files, GraphRequest, ImageRequest, InputPicture, MAX_NODES, Plan, Source, Upload, find, image,
-    is_runnable, read_graph, workflow,
+    is_runnable, read_document, workflow,
 };
 use crate::catalog::{Catalog, Origin, Workflow};
 use crate::error::ServerError;
@@ -380,7 +382,16 @@ fn saving(node: Value) -> Workflow {
     let save = json!({"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}});
     let nodes = Map::from_iter([("1".to_owned(), node), ("2".to_owned(), save)]);
     let graph = Graph::from_json(&Value::Object(nodes)).unwrap();
-    Workflow { name: "inline".into(), description: None, graph, origin: Origin::Call }
+    Workflow {
+        name: "inline".into(),
+        description: None,
+        graph,
+        origin: Origin::Call,
+        descriptor: Arc::default(),
+        parameters: Vec::new(),
+        packs: BTreeMap::new(),
+        problems: Vec::new(),
+    }
 }
 
 #[test]
@@ -447,13 +458,13 @@ fn results_are_saved_under_names_that_nobody_guesses() {
 
 #[test]
 fn a_graph_that_is_too_large_is_refused_with_the_limit() {
-    let graph = |nodes: usize| -> Map<String, Value> {
+    let graph = |nodes: usize| -> Value {
         (0..nodes).map(|id| (id.to_string(), json!({"class_type": "PreviewAny", "inputs": {}}))).collect()
     };
-    assert!(read_graph(&graph(MAX_NODES)).is_ok());
-    let wrapped = Map::from_iter([("prompt".to_owned(), Value::Object(graph(MAX_NODES + 1)))]);
+    assert!(read_document(&graph(MAX_NODES)).is_ok());
+    let wrapped = json!({"prompt": graph(MAX_NODES + 1)});
     for large in [graph(MAX_NODES + 1), wrapped] {
-        let error = read_graph(&large).unwrap_err();
+        let error = read_document(&large).unwrap_err();
         assert!(matches!(&error, ServerError::InvalidArgument { field, .. } if field == "graph"), "{error}");
         assert!(error.to_string().contains(&MAX_NODES.to_string()), "{error}");
     }

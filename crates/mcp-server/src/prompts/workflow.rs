@@ -13,7 +13,7 @@ use crate::error::ServerError;
 use crate::guard::{self, principal};
 use crate::plan;
 use crate::resources::workflow_names;
-use crate::tools::workflows::entry;
+use crate::tools::workflows::facts;
 
 /// A run of a stored workflow.
 pub(super) struct UseWorkflow(pub(super) Arc<App>);
@@ -40,7 +40,7 @@ impl Prompt for UseWorkflow {
         let installed = app.pool.installed().await.ok();
         let make = move || {
             let info = installed.as_deref().map(|installed| &installed.info);
-            Ok::<_, ServerError>(entry(&plan::find(&catalog, info, &name)?, info))
+            Ok::<_, ServerError>(facts(&plan::find(&catalog, info, &name)?, info))
         };
         let entry = app.off_runtime(make).await??;
         let about = entry.description.map(|text| format!(" ({text})")).unwrap_or_default();

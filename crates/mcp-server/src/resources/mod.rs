@@ -46,10 +46,17 @@ impl Resources for Library {
         }
     }
 
-    /// Jobs change; artifacts never do, and of models and workflows nobody tells when they do.
+    /// Jobs change, and so do workflows; artifacts never do, and of models nobody tells when they do.
     async fn may_subscribe(&self, cx: &CallContext, uri: &str) -> Result<bool, ErrorObjectOwned> {
-        let Some(Address::Job(id)) = Address::parse(uri) else { return Ok(false) };
+        let address = Address::parse(uri);
         let principal = principal(cx)?;
+        if let Some(Address::Workflow(name)) = &address {
+            let is_there = self.0.catalog.current().get(name).is_some_and(|entry| entry.name == *name);
+            // Another spelling would never be told of.
+            let is_plain = address.as_ref().is_some_and(|address| address.to_string() == uri);
+            return Ok(is_there && is_plain && guard::may(&principal, "list_workflows"));
+        }
+        let Some(Address::Job(id)) = address else { return Ok(false) };
         if !guard::may(&principal, "get_job_status") {
             return Ok(false);
         }

@@ -21,7 +21,7 @@ use crate::guard::principal;
 use crate::jobs;
 use crate::models::Kind;
 use crate::plan;
-use crate::tools::workflows::{WorkflowEntry, entry};
+use crate::tools::workflows::{WorkflowEntry, facts};
 use crate::views::ArtifactView;
 
 const JSON: &str = "application/json";
@@ -135,7 +135,7 @@ async fn workflow(app: &Arc<App>, name: &str, address: &Address) -> Result<Resou
         let info = installed.as_deref().map(|installed| &installed.info);
         let workflow = plan::find(&catalog, info, &name)?;
         Ok::<_, ServerError>(WorkflowContents {
-            facts: entry(&workflow, info),
+            facts: facts(&workflow, info),
             graph: workflow.graph.to_json(),
         })
     };

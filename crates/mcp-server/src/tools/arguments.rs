@@ -59,14 +59,15 @@ pub(super) struct Queueing {
 
 /// How a job is to be delivered. `what` is the rest of the arguments: under one key they have to stay the same.
 pub(super) async fn delivery(
-    tool: &'static str,
+    tool: &str,
     queueing: Queueing,
     what: &impl Serialize,
 ) -> Result<Delivery, ServerError> {
     let fingerprint = match &queueing.idempotency_key {
         Some(_) => {
             let what = serde_json::to_value(what).map_err(ServerError::internal)?;
-            let hashing = tokio::task::spawn_blocking(move || fingerprint(tool, &what));
+            let tool = tool.to_owned();
+            let hashing = tokio::task::spawn_blocking(move || fingerprint(&tool, &what));
             Some(hashing.await.map_err(ServerError::internal)?)
         }
         None => None,

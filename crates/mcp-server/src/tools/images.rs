@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use mcp_protocol::wire::Content;
+use mcp_protocol::wire::{Content, ResourceContents};
 use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{principal, reads};
+use super::{principal, tells};
 use crate::app::App;
 use crate::artifacts::{self, MAX_INLINE_BYTES};
 use crate::error::ServerError;
+use crate::images;
 use crate::inputs;
 use crate::views::ArtifactView;
 
@@ -49,7 +50,7 @@ impl Tool for GetImage {
     type Output = ImageReply;
 
     fn definition(&self) -> ToolDefinition {
-        reads("get_image", "A picture, as a preview or in full size.")
+        tells("get_image", "A picture, as a preview or in full size; any other file that a job made, whole.")
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<ImageReply>, ToolError> {
@@ -61,13 +62,35 @@ impl Tool for GetImage {
             cx.set_subject(job);
         }
         let view = ArtifactView::new(artifact.clone(), base_url.as_deref());
+        // Of what moves, and of anything but a picture, there is nothing smaller.
+        let is_picture = images::extension(&artifact.media_type).is_some();
         let (media_type, bytes) = match args.size.unwrap_or(Size::Preview) {
-            Size::Full => full(app, &view).await?,
-            Size::Preview => artifacts::preview(app, &artifact, "artifact_id").await?,
+            Size::Preview if is_picture => artifacts::preview(app, &artifact, "artifact_id").await?,
+            Size::Full | Size::Preview => full(app, &view).await?,
         };
-        let reply = ImageReply { artifact: view, media_type: media_type.clone(), bytes: bytes.len() };
-        Ok(ToolReply::with_content(reply, vec![Content::image(bytes, media_type)]))
+        let content = content(&view.uri, &media_type, bytes.clone());
+        let reply = ImageReply { artifact: view, media_type, bytes: bytes.len() };
+        Ok(ToolReply::with_content(reply, vec![content]))
     }
+}
+
+/// The bytes as the kind of content that they are.
+fn content(uri: &str, media_type: &str, bytes: bytes::Bytes) -> Content {
+    if media_type.starts_with("image/") {
+        return Content::image(bytes, media_type);
+    }
+    if media_type.starts_with("audio/") {
+        return Content::Audio { data: bytes, mime_type: media_type.to_owned() };
+    }
+    let contents = match std::str::from_utf8(&bytes) {
+        Ok(text) if media_type.starts_with("text/") => ResourceContents::text(uri, media_type, text),
+        _ => ResourceContents::blob(uri, media_type, &bytes),
+    };
+    let resource = serde_json::to_value(contents).ok().and_then(|contents| match contents {
+        Value::Object(members) => Some(members),
+        _ => None,
+    });
+    Content::Resource { resource: resource.unwrap_or_default() }
 }
 
 async fn full(app: &App, artifact: &ArtifactView) -> Result<(String, bytes::Bytes), ServerError> {

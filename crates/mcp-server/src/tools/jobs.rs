@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::seconds;
-use super::{principal, reads};
+use super::{principal, reads, tells};
 use crate::app::App;
 use crate::backend::Health;
 use crate::error::ServerError;
@@ -80,7 +80,10 @@ impl Tool for GetJobStatus {
     type Output = JobReply;
 
     fn definition(&self) -> ToolDefinition {
-        reads("get_job_status", "A job's state, progress and pictures.")
+        reads(
+            "get_job_status",
+            "A job: its state (queued, running, succeeded, failed, cancelled), progress and results.",
+        )
     }
 
     async fn call(&self, cx: CallContext, args: Self::Args) -> Result<ToolReply<JobReply>, ToolError> {
@@ -137,7 +140,7 @@ impl Tool for GetQueueStatus {
     type Output = QueueStatus;
 
     fn definition(&self) -> ToolDefinition {
-        reads("get_queue_status", "How full the queue is, and whether ComfyUI answers.")
+        tells("get_queue_status", "How full the queue is, and whether ComfyUI answers.")
     }
 
     async fn call(&self, cx: CallContext, _: Self::Args) -> Result<ToolReply<QueueStatus>, ToolError> {

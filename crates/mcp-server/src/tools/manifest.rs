@@ -3,19 +3,24 @@
 use std::sync::{Arc, OnceLock};
 
 use mcp_protocol::wire::ToolDescription;
-use mcp_protocol::{CallContext, OutputSchema, Tool, ToolDefinition, ToolError, ToolReply};
+use mcp_protocol::{CallContext, Tool, ToolDefinition, ToolError, ToolReply};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::jobs::NoArgs;
-use super::reads;
+use super::tells;
+use crate::app::App;
 
 /// The tools' descriptions, known once all tools are.
 pub(super) type Descriptions = Arc<OnceLock<Vec<ToolDescription>>>;
 
 /// Lists the tools with their parameters.
-pub(super) struct GetToolsManifest(pub(super) Descriptions);
+pub(super) struct GetToolsManifest {
+    pub(super) app: Arc<App>,
+    /// The server's own tools.
+    pub(super) own: Descriptions,
+}
 
 /// The server and its tools.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -47,17 +52,16 @@ impl Tool for GetToolsManifest {
     type Output = Manifest;
 
     fn definition(&self) -> ToolDefinition {
-        let mut definition = reads("get_tools_manifest", "All tools with their parameters.");
-        definition.output_schema = OutputSchema::Omitted;
-        definition
+        tells("get_tools_manifest", "All tools with their parameters.")
     }
 
     async fn call(&self, _: CallContext, _: Self::Args) -> Result<ToolReply<Manifest>, ToolError> {
-        let tools = self.0.get().map(Vec::as_slice).unwrap_or_default();
+        let own = self.own.get().map(Vec::as_slice).unwrap_or_default();
+        let of_workflows = self.app.own_tools.descriptions();
         Ok(Manifest {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
-            tools: tools.iter().map(manifest_tool).collect(),
+            tools: own.iter().chain(&of_workflows).map(manifest_tool).collect(),
         }
         .into())
     }

@@ -14,11 +14,29 @@ pub(crate) mod workflows;
 use std::sync::Arc;
 
 use mcp_protocol::wire::ToolAnnotations;
-use mcp_protocol::{ServerBuilder, ToolDefinition};
+use mcp_protocol::{OutputSchema, ServerBuilder, ToolDefinition};
 
 use crate::app::App;
 use crate::guard::principal;
 use crate::plan::Files;
+
+/// The names of the server's own tools; workflows can't be tools of these names.
+pub(crate) const NAMES: [&str; 14] = [
+    "generate_image",
+    "img2img",
+    "inpaint",
+    "run_workflow",
+    "list_workflows",
+    "describe_workflow",
+    "save_workflow",
+    "list_models",
+    "get_job_status",
+    "wait_for_job",
+    "cancel_job",
+    "get_queue_status",
+    "get_image",
+    "get_tools_manifest",
+];
 
 /// Adds all tools.
 pub(crate) fn add_all(server: ServerBuilder, app: &Arc<App>) -> (ServerBuilder, ManifestSource) {
@@ -29,13 +47,15 @@ pub(crate) fn add_all(server: ServerBuilder, app: &Arc<App>) -> (ServerBuilder, 
         .tool(generate::Inpaint(Arc::clone(app)))
         .tool(workflows::RunWorkflow(Arc::clone(app)))
         .tool(workflows::ListWorkflows::new(app))
+        .tool(workflows::DescribeWorkflow(Arc::clone(app)))
+        .tool(workflows::SaveWorkflow(Arc::clone(app)))
         .tool(models::ListModels(Arc::clone(app)))
         .tool(jobs::GetJobStatus(Arc::clone(app)))
         .tool(jobs::WaitForJob(Arc::clone(app)))
         .tool(jobs::CancelJob(Arc::clone(app)))
         .tool(jobs::GetQueueStatus(Arc::clone(app)))
         .tool(images::GetImage(Arc::clone(app)))
-        .tool(manifest::GetToolsManifest(Arc::clone(&descriptions)));
+        .tool(manifest::GetToolsManifest { app: Arc::clone(app), own: Arc::clone(&descriptions) });
     (server, ManifestSource(descriptions))
 }
 
@@ -49,9 +69,18 @@ impl ManifestSource {
     }
 }
 
+pub(crate) use self::workflows::{OwnTools, start_own};
+
 /// Where keys tell clients apart, what ComfyUI has in its folders may be anybody's.
 fn files(app: &App) -> Files {
     if app.settings.enable_auth { Files::Own } else { Files::All }
+}
+
+/// A tool that changes nothing and whose answer speaks for itself: a schema of it would only fill agents' contexts.
+fn tells(name: &str, description: &str) -> ToolDefinition {
+    let mut definition = reads(name, description);
+    definition.output_schema = OutputSchema::Omitted;
+    definition
 }
 
 /// A tool that changes nothing.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use workflow_analyzer::ObjectInfo;
 
-use super::reads;
+use super::tells;
 use crate::app::App;
 use crate::error::ServerError;
 use crate::models::{KINDS, Kind};
@@ -35,7 +35,7 @@ impl Tool for ListModels {
     type Output = ModelList;
 
     fn definition(&self) -> ToolDefinition {
-        reads("list_models", "Installed model files by kind, samplers and schedulers.")
+        tells("list_models", "Installed model files by kind, samplers and schedulers.")
     }
 
     async fn call(&self, _: CallContext, args: Self::Args) -> Result<ToolReply<ModelList>, ToolError> {

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
-use workflow_analyzer::{Graph, convert, is_editor_format};
+use workflow_analyzer::{Graph, convert, is_editor_format, metadata};
 
 use super::object_info;
 use crate::settings::Settings;
 
 /// A larger file is refused; the largest that people share have some megabytes.
 const MAX_FILE: u64 = 64 << 20;
+
+/// What pictures begin with that may hold a workflow.
+const PICTURES: [&[u8]; 2] = [b"\x89PNG", b"RIFF"];
 
 /// Converted, but not all of it.
 const WITH_PROBLEMS: u8 = 3;
@@ -22,7 +25,7 @@ const WITH_PROBLEMS: u8 = 3;
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct ConvertArgs {
-    /// A workflow as the editor saves it; one in the API format is printed as it is.
+    /// A workflow as the editor saves it, or a PNG or WebP that holds one; one in the API format is printed as it is.
     pub file: PathBuf,
     /// What ComfyUI has, as its `GET /object_info` answers; it is asked itself when this is not given.
     #[arg(long, value_name = "FILE")]
@@ -77,7 +80,11 @@ fn read(path: &Path) -> anyhow::Result<Value> {
         bail!("{file} has {size} bytes, the limit is {MAX_FILE}");
     }
     let bytes = std::fs::read(path).with_context(|| format!("{file} can't be read"))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{file} is not JSON"))
+    if !PICTURES.iter().any(|signature| bytes.starts_with(signature)) {
+        return serde_json::from_slice(&bytes).with_context(|| format!("{file} is not JSON"));
+    }
+    let found = metadata::read(&bytes).with_context(|| format!("{file} can't be used"))?;
+    found.into_document().with_context(|| format!("{file} holds no workflow"))
 }
 
 /// Whoever reads only the first lines has what they wanted.

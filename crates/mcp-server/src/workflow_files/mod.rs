@@ -1,6 +1,7 @@
 //! `mcp-server workflow`: looks at workflow files without a server.
 
 pub mod convert;
+pub mod inspect;
 
 use std::path::Path;
 use std::time::Duration;
