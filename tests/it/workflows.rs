@@ -187,6 +187,12 @@ async fn a_workflow_is_saved_described_and_run() -> Result<()> {
         client.refused("run_workflow", json!({"workflow": "mine", "parameters": {"stepps": 1}})).await?;
     ensure!(refused.message.contains("steps"), "{refused:?}");
 
+    // Who listens to it is told of the next version.
+    let mut listening = client.peer.subscribe("comfy://workflows/mine").await?;
+    client.call("save_workflow", json!({"name": "mine", "graph": graph, "overwrite": true})).await?;
+    let notice = tokio::time::timeout(LONG, listening.next()).await.context("nothing is told")??;
+    ensure!(matches!(notice, Some(Notice::ResourceUpdated { .. })), "{notice:?}");
+
     // What a picture was made with is in the picture; the folder of its run isn't told.
     let artifact = job.artifacts[0].uri.clone();
     client.call("save_workflow", json!({"name": "from a picture", "image": artifact})).await?;
@@ -317,5 +323,31 @@ async fn a_file_of_the_editor_waits_for_comfyui_and_runs_then() -> Result<()> {
     ensure!((job.artifacts[0].width, job.artifacts[0].height) == (Some(40), Some(16)), "{job:?}");
     let job = client.finish("run_workflow", json!({"graph": document})).await?.job()?;
     ensure!(job.artifacts[0].width == Some(24), "{job:?}");
+    Ok(())
+}
+
+/// What is inferred is told on the command line too, and becomes a sidecar that is good.
+#[tokio::test]
+async fn a_file_is_inspected_and_gets_its_sidecar() -> Result<()> {
+    let sandbox = comfy::sandbox(Duration::ZERO).await?;
+    let setup = Setup::comfyui(sandbox.url().as_str())?.file("mine/x.json", graph().to_string())?;
+    let inspected = setup.run(&["workflow", "inspect", "mine/x.json", "--json"]).await?;
+    let report: Value = serde_json::from_str(&inspected.stdout)?;
+    let named =
+        |name: &str| report["parameters"].as_array().into_iter().flatten().any(|one| one["name"] == name);
+    ensure!(named("prompt") && named("steps") && report["task"] == "text_to_image", "{report}");
+    ensure!(report["missing"][0].as_str().is_some_and(|text| text.contains(".safetensors")), "{report}");
+    ensure!(!setup.home().join("mine/x.toml").exists(), "nothing is written unasked");
+
+    let written = setup.run(&["workflow", "inspect", "mine/x.json", "--write"]).await?;
+    ensure!(written.code == Some(0) && written.stdout.contains("written: mine/x.toml"), "{}", written.stdout);
+    let again = setup.run(&["workflow", "inspect", "mine/x.json", "--write"]).await?;
+    ensure!(again.code == Some(1) && again.stderr.contains("--force"), "{}", again.stderr);
+    // What was written can be read, and exposes the same.
+    let read = setup.run(&["workflow", "inspect", "mine/x.json", "--json"]).await?;
+    let read: Value = serde_json::from_str(&read.stdout)?;
+    ensure!(read["seed"] == "random" && read["title"] == "x", "{read}");
+    let count = |report: &Value| report["parameters"].as_array().map(Vec::len);
+    ensure!(count(&read) == count(&report), "{read}");
     Ok(())
 }

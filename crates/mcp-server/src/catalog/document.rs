@@ -1,6 +1,6 @@
 //! What a workflow file holds, kept small.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 
 use flate2::Compression;
@@ -31,6 +31,8 @@ pub struct Opened {
     pub packs: BTreeMap<String, String>,
     /// What couldn't be converted, beside classes that aren't there: validation tells those.
     pub problems: Vec<String>,
+    /// The nodes, by their ids in the file, for which the editor draws another number after each run.
+    pub randomized: BTreeSet<String>,
 }
 
 impl Document {
@@ -59,7 +61,7 @@ impl Document {
 
 fn converted(json: &Value, info: &ObjectInfo) -> Result<Opened, Unusable> {
     let conversion = convert(json, info).map_err(|error| error.to_string())?;
-    let mut opened = Opened { graph: conversion.graph, ..Opened::default() };
+    let mut opened = Opened { graph: conversion.graph, randomized: randomized(json), ..Opened::default() };
     for problem in conversion.problems {
         let ConvertProblem { kind, node, title, message, hint } = problem;
         match kind {
@@ -70,6 +72,24 @@ fn converted(json: &Value, info: &ObjectInfo) -> Result<Opened, Unusable> {
         }
     }
     Ok(opened)
+}
+
+/// The nodes whose `control_after_generate` says `randomize`: it stands behind the number that it is for.
+fn randomized(json: &Value) -> BTreeSet<String> {
+    let definitions = items(&json["definitions"]["subgraphs"]);
+    let nodes = definitions.flat_map(|definition| items(&definition["nodes"])).chain(items(&json["nodes"]));
+    let is_random = |node: &&Value| match &node["widgets_values"] {
+        Value::Array(values) => {
+            values.windows(2).any(|pair| pair[0].is_number() && pair[1].as_str() == Some("randomize"))
+        }
+        Value::Object(values) => values.values().any(|value| value.as_str() == Some("randomize")),
+        _ => false,
+    };
+    nodes.filter(is_random).map(|node| node["id"].to_string().trim_matches('"').to_owned()).collect()
+}
+
+fn items(value: &Value) -> std::slice::Iter<'_, Value> {
+    value.as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
 
 /// A JSON document, compressed: a file of the editor's has a hundred kilobytes, of which nothing is used most of the

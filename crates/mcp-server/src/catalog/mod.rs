@@ -1,6 +1,6 @@
 //! The workflows that can be run by name: the shipped ones, and the files of `workflows_dir` above them.
 //!
-//! A [`Catalog`] is what there was at one time; [`Live`] has the newest, and [`watch`] keeps it so. Documents are kept as
+//! A [`Catalog`] is what there was at one time; [`Live`] has the newest, and `watch` keeps it so. Documents are kept as
 //! small texts and read for each use, which costs less than what is done with the graph then.
 
 pub(crate) mod descriptor;
@@ -13,7 +13,7 @@ pub mod shipped;
 mod tests;
 pub(crate) mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,6 +44,8 @@ pub struct Workflow {
     pub packs: BTreeMap<String, String>,
     /// What of the editor's file couldn't be converted.
     pub problems: Vec<String>,
+    /// The nodes, by their ids in the editor's file, for which the editor draws another number after each run.
+    pub randomized: BTreeSet<String>,
 }
 
 /// Who wrote a workflow. In a shipped one the names of files and the seed are placeholders; in any other they are
@@ -181,7 +183,7 @@ impl Entry {
     /// The graph and what is known of it. Without `info`, what has to be converted waits, and not all of what a sidecar
     /// exposes is found.
     pub fn workflow(&self, info: Option<&ObjectInfo>) -> Result<Workflow, Unusable> {
-        let Opened { mut graph, packs, problems } = self.document.open(info)?;
+        let Opened { mut graph, packs, problems, randomized } = self.document.open(info)?;
         let parameters = expose::expose(&mut graph, &self.descriptor, info)
             .map_err(|fault| Unusable::Wrong(folder::in_sidecar(&self.name, &fault)))?;
         Ok(Workflow {
@@ -193,6 +195,7 @@ impl Entry {
             parameters,
             packs,
             problems,
+            randomized,
         })
     }
 
@@ -207,7 +210,8 @@ impl Entry {
 }
 
 impl Workflow {
-    /// Whether a seed that a call doesn't give is drawn. In a person's own graph the seed is meant, unless a sidecar makes
+    /// Whether a seed that a call doesn't give is drawn. In a person's own graph the seed is meant, unless the editor's file says
+    /// that it is drawn after each run (`randomize`), or a sidecar makes
     /// the graph something to be called again and again; it may say that the seed is meant there too, or give one.
     pub fn draws_seed(&self, seed: &[Binding]) -> bool {
         let has_default = |name: &str| {
@@ -217,11 +221,14 @@ impl Workflow {
         if self.parameters.iter().any(|parameter| is_given(parameter) && has_default(&parameter.name)) {
             return false;
         }
+        // A node of a subgraph has the ids of those that it stands in before its own.
+        let own_id = |at: &Binding| at.node.rsplit(':').next().unwrap_or_default().to_owned();
+        let is_random = seed.iter().any(|at| self.randomized.contains(&own_id(at)));
         match (self.descriptor.seed, self.origin) {
             (Some(seed), _) => seed == Seed::Random,
             (None, Origin::Shipped) => true,
-            (None, Origin::File | Origin::Saved) => self.descriptor.is_callable(),
-            (None, Origin::Call) => false,
+            (None, Origin::File | Origin::Saved) => self.descriptor.is_callable() || is_random,
+            (None, Origin::Call) => is_random,
         }
     }
 }

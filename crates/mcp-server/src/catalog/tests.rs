@@ -1,10 +1,10 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use workflow_analyzer::ObjectInfo;
+use workflow_analyzer::{Binding, ObjectInfo};
 
 use super::save::{SaveError, Saving, plain_name};
-use super::{Live, Origin};
+use super::{Live, Origin, Unusable};
 
 fn graph() -> Value {
     serde_json::from_str(include_str!("../../../../workflows/lora.json")).unwrap()
@@ -114,4 +114,24 @@ fn a_link_in_the_folder_is_replaced_and_not_followed() {
     live.save(&Saving { name: "mine", document: &document, client: None, overwrite: true }).unwrap();
     assert_eq!(fs::read_to_string(&target).unwrap(), "{}");
     assert!(live.current().get("mine").is_some());
+}
+
+#[test]
+fn a_seed_that_the_editor_draws_is_drawn_here() {
+    let node = |control: &str| {
+        json!({"nodes": [{"id": 5, "type": "KSampler", "inputs": [], "outputs": [], "properties": {},
+            "widgets_values": [7, control, 20, 8, "euler", "normal", 1]}], "links": [], "version": 0.4})
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for control in ["randomize", "fixed"] {
+        fs::write(folder.path().join(format!("{control}.json")), node(control).to_string()).unwrap();
+    }
+    let live = Live::load(folder.path());
+    let draws = |name: &str| {
+        let catalog = live.current();
+        assert_eq!(catalog.get(name).unwrap().workflow(None).unwrap_err(), Unusable::Waiting);
+        let workflow = catalog.get(name).unwrap().workflow(Some(&ObjectInfo::well_known())).unwrap();
+        workflow.draws_seed(&[Binding { node: "5".into(), input: "seed".into() }])
+    };
+    assert_eq!((draws("randomize"), draws("fixed")), (true, false));
 }

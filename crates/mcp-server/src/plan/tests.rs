@@ -1,6 +1,6 @@
 mod families;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -391,6 +391,7 @@ fn saving(node: Value) -> Workflow {
         parameters: Vec::new(),
         packs: BTreeMap::new(),
         problems: Vec::new(),
+        randomized: BTreeSet::new(),
     }
 }
 

@@ -119,6 +119,12 @@ impl WorkflowEntry {
     }
 }
 
+/// What can run comes first, with its parameters; of what can't, only the reason is told.
 fn entries(catalog: &Catalog, info: Option<&ObjectInfo>) -> Vec<WorkflowEntry> {
-    catalog.iter().map(|stored| entry(stored, info)).collect()
+    let mut entries: Vec<_> = catalog.iter().map(|stored| entry(stored, info)).collect();
+    for entry in entries.iter_mut().filter(|entry| entry.runnable == Some(false)) {
+        entry.parameters.clear();
+    }
+    entries.sort_by_key(|entry| entry.runnable == Some(false));
+    entries
 }

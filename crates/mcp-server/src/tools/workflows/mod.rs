@@ -15,13 +15,16 @@ pub(crate) use self::describe::Needs;
 pub(super) use self::list::ListWorkflows;
 pub(crate) use self::own::{OwnTools, start as start_own};
 pub(crate) use self::parameters::ParameterView;
+use self::parameters::cut;
 pub(super) use self::run::RunWorkflow;
 pub(super) use self::save::SaveWorkflow;
 use crate::catalog::{Entry, Workflow, expose};
 use crate::plan;
 
 /// Reasons for which a workflow can't run that a list has room for.
-const WHY_NOT: usize = 3;
+const WHY_NOT: usize = 2;
+/// Of one of them, in characters.
+const MAX_REASON: usize = 160;
 
 /// A workflow as `list_workflows` and `comfy://workflows/{name}` show it.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +36,7 @@ pub(crate) struct WorkflowEntry {
     pub(crate) description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) parameters: Vec<String>,
     /// Whether ComfyUI has all that it needs but the images that a call gives; unknown while ComfyUI can't be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,9 +68,12 @@ pub(crate) fn facts(workflow: &Workflow, info: Option<&ObjectInfo>) -> WorkflowE
     let analysis = analyze(&workflow.graph, info.unwrap_or(&nothing));
     let mut missing = info.map(|info| plan::reasons(info, workflow)).unwrap_or_default();
     let runnable = info.is_some().then_some(missing.is_empty());
-    if missing.len() > WHY_NOT {
-        let more = missing.len() - WHY_NOT;
-        missing.truncate(WHY_NOT);
+    let more = missing.len().saturating_sub(WHY_NOT);
+    missing.truncate(WHY_NOT);
+    for reason in &mut missing {
+        *reason = cut(reason, MAX_REASON);
+    }
+    if more > 0 {
         missing.push(format!("{more} more, see describe_workflow"));
     }
     WorkflowEntry {

@@ -1,5 +1,8 @@
 //! Workflows as tools of their own: those whose sidecar says `tool = true`, kept as the files and the installed nodes are.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +11,7 @@ use mcp_protocol::wire::{ToolAnnotations, ToolDescription};
 use mcp_protocol::{CallContext, DynTool, Server, ToolError, ToolReply};
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use workflow_analyzer::{ObjectInfo, analyze};
 
@@ -64,13 +68,18 @@ impl OwnTools {
 
 /// Adds the tools of the workflows, and keeps them as the workflows are until the server stops.
 pub(crate) fn start(app: &Arc<App>, server: &Server) {
-    let catalog = app.catalog.current();
+    let catalogs = app.catalog.subscribe();
+    let catalog = Arc::clone(&catalogs.borrow());
     exchange(app, server, &catalog, None);
-    tokio::spawn(keep(Arc::clone(app), server.clone(), catalog));
+    tokio::spawn(keep(Arc::clone(app), server.clone(), catalogs, catalog));
 }
 
-async fn keep(app: Arc<App>, server: Server, mut told: Arc<Catalog>) {
-    let mut catalogs = app.catalog.subscribe();
+async fn keep(
+    app: Arc<App>,
+    server: Server,
+    mut catalogs: watch::Receiver<Arc<Catalog>>,
+    mut told: Arc<Catalog>,
+) {
     let mut asked_at: Option<Instant> = None;
     loop {
         tokio::select! {

@@ -77,7 +77,8 @@ impl Tool for SaveWorkflow {
             let saving = Saving { name: &name, document: &document, client: client.as_deref(), overwrite };
             live.save(&saving).map_err(refused)?;
             let catalog = live.current();
-            let stored = catalog.get(&name).ok_or_else(|| plan_missing(&name))?;
+            let is_broken = catalog.broken().iter().any(|broken| broken.name == name);
+            let stored = catalog.get(&name).filter(|_| !is_broken).ok_or_else(|| unusable(&name))?;
             let info = installed.as_deref().map(|installed| &installed.info);
             let parameters = stored.workflow(info).map(|workflow| {
                 let nothing = workflow_analyzer::ObjectInfo::default();
@@ -94,7 +95,7 @@ impl Tool for SaveWorkflow {
 }
 
 /// The file is broken for a reason that only its sidecar, which stays, can have.
-fn plan_missing(name: &str) -> ServerError {
+fn unusable(name: &str) -> ServerError {
     let problem = "it was saved, and what stands beside it in the folder can't be used; see list_workflows";
     ServerError::BrokenWorkflow { name: name.to_owned(), problem: problem.to_owned() }
 }
