@@ -174,24 +174,19 @@ fn scope(object: &Map<String, Value>, link_objects: bool) -> Result<Scope<'_>, C
     }
     let mut links = Vec::new();
     let mut by_id = HashMap::new();
-    let mut by_target = HashMap::new();
     for value in list(object, "links") {
         if value.is_null() {
             return Err(ConvertError::BrokenLinks);
         }
         let Some((id, link)) = link(value, link_objects, &places) else { continue };
-        if let End::Node { node, slot } = link.to {
-            by_target.insert((node, slot), links.len());
-        }
         by_id.insert(id, links.len());
         links.push(link);
     }
     let raw = list(object, "nodes").iter().filter_map(Value::as_object);
-    for (index, (node, raw)) in nodes.iter_mut().zip(raw).enumerate() {
-        for (slot, (socket, raw)) in node.sockets.iter_mut().zip(objects(raw, "inputs")).enumerate() {
+    for (node, raw) in nodes.iter_mut().zip(raw) {
+        for (socket, raw) in node.sockets.iter_mut().zip(objects(raw, "inputs")) {
             let Some(id) = raw.get("link").and_then(id_text) else { continue };
-            // Where the table doesn't know the input's link, it may still have one to this input.
-            socket.link = by_id.get(&id).or_else(|| by_target.get(&(index, slot))).copied();
+            socket.link = by_id.get(&id).copied();
             socket.dangling = socket.link.is_none();
         }
     }

@@ -201,7 +201,7 @@ fn proxy_slot(
         return Some(slot);
     }
     // Names of widgets further in were written with the id of their node before them.
-    let short = name.rsplit(": ").next().unwrap_or(name);
+    let short = without_ids(name);
     if let Some(slot) = graph.sources.iter().position(|source| is_it(source, short)) {
         return Some(slot);
     }
@@ -218,6 +218,18 @@ fn proxy_slot(
     }
     let name = made.inputs.get(input)?.name.clone();
     graphs[inner].add_slot(name, &[(node, input)])
+}
+
+/// `seed` of `12: 7: seed`.
+fn without_ids(mut name: &str) -> &str {
+    while let Some((id, rest)) = name.split_once(':') {
+        let id = id.trim();
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+            break;
+        }
+        name = rest.trim_start();
+    }
+    name
 }
 
 /// The input of a subgraph that has this name, or stands for a widget of this name.

@@ -74,7 +74,8 @@ impl<'a> Graph<'a> {
         hosts: &HashMap<String, usize>,
         slots: &[Vec<(Cow<'a, str>, Cow<'a, str>)>],
     ) -> Graph<'a> {
-        let nodes: Vec<_> = scope.nodes.iter().map(|node| make(node, info, hosts, slots)).collect();
+        let mut nodes: Vec<_> = scope.nodes.iter().map(|node| make(node, info, hosts, slots)).collect();
+        attach(&scope, &mut nodes);
         let mut targets = vec![None; scope.links.len()];
         for (position, node) in nodes.iter().enumerate() {
             for (slot, input) in node.inputs.iter().enumerate() {
@@ -189,6 +190,24 @@ impl<'a> Made<'a> {
             self.promoted.resize(slot + 1, None);
         }
         self.promoted[slot] = Some(value);
+    }
+}
+
+/// Gives the links of the table that no input names to the inputs at the places that the table says, where those have
+/// none: the editor trusts the table.
+fn attach(scope: &Scope<'_>, nodes: &mut [Made<'_>]) {
+    let mut named = vec![false; scope.links.len()];
+    for link in scope.nodes.iter().flat_map(|node| &node.sockets).filter_map(|socket| socket.link) {
+        named[link] = true;
+    }
+    for (index, link) in scope.links.iter().enumerate().filter(|(index, _)| !named[*index]) {
+        if let End::Node { node, slot } = link.to
+            && let Some(input) = nodes.get_mut(node).and_then(|node| node.inputs.get_mut(slot))
+            && input.link.is_none()
+        {
+            input.link = Some(index);
+            input.dangling = false;
+        }
     }
 }
 

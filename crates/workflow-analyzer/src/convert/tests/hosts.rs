@@ -60,7 +60,7 @@ fn proxies_of_inputs_have_an_order_of_their_own() {
 fn proxies_of_widgets_inside_become_inputs() {
     let host = |values: Value| {
         let proxies =
-            json!([["2", "sampler"], ["1", "steps"], ["2", "seed"], ["1", "$$preview"], ["8", "gone"]]);
+            json!([["2", "sampler"], ["1", "steps"], ["2", "4: 2: seed"], ["1", "$$preview"], ["8", "gone"]]);
         json!({ "widgets_values": values, "properties": { "proxyWidgets": proxies } })
     };
     let sampler = |host: &Value| {

@@ -200,13 +200,15 @@ fn inputs_are_known_by_name() {
 
 #[test]
 fn the_table_of_links_is_right_where_an_input_is_wrong() {
-    let nodes = |link: u64| {
+    let nodes = |link: Value| {
         json!([{ "id": 1, "type": "Load" },
             { "id": 4, "type": "Tune", "inputs": [{ "name": "model", "type": "MODEL", "link": link }] }])
     };
     let links = json!([[1, 1, 0, 4, 0, "MODEL"]]);
-    assert_eq!(graph(&file(&nodes(99), &links))["4"]["inputs"]["model"], json!(["1", 0]));
-    assert_eq!(graph(&file(&nodes(1), &json!([])))["4"]["inputs"].get("model"), None);
+    for wrong in [json!(99), Value::Null] {
+        assert_eq!(graph(&file(&nodes(wrong), &links))["4"]["inputs"]["model"], json!(["1", 0]));
+    }
+    assert_eq!(graph(&file(&nodes(json!(1)), &json!([])))["4"]["inputs"].get("model"), None);
 }
 
 #[test]
