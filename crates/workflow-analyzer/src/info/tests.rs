@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{InputKind, ObjectInfo};
+use super::{InputKind, Nested, ObjectInfo, WidgetKind};
 
 fn kind(spec: &Value) -> InputKind {
     let document = json!({ "A": { "input": { "required": { "x": spec } }, "output": [] } });
@@ -78,4 +78,56 @@ fn the_well_known_classes_are_there() {
     assert!(info.options("CheckpointLoaderSimple", "ckpt_name").is_empty());
     assert!(info.class("SaveImage").unwrap().output_node);
     assert!(info.options("NoSuchClass", "x").is_empty());
+}
+
+#[test]
+fn what_the_editor_makes_of_inputs_is_kept() {
+    let document = json!({ "A": {
+        "input": {
+            "required": {
+                "b": ["INT", { "control_after_generate": "fixed" }],
+                "a": ["STRING", { "multiline": true, "dynamicPrompts": true }],
+                "size": ["COMFY_DYNAMICCOMBO_V3", { "options": [
+                    { "key": "as it is", "inputs": {} },
+                    { "key": "other", "inputs": { "required": { "width": ["INT", { "default": 8 }] } } },
+                    "odd",
+                ] }],
+            },
+            "optional": {
+                "link": ["INT", { "forceInput": true, "control_after_generate": false }],
+                "all": ["COMFY_AUTOGROW_V3", { "template": {
+                    "input": { "required": { "image": ["IMAGE", {}] } }, "prefix": "image", "min": 1, "max": 9 } }],
+                "one": ["COMFY_MATCHTYPE_V3", { "template": { "allowed_types": "IMAGE, MASK" } }],
+                "path": ["STRING,FILE_3D", { "widgetType": "STRING" }],
+                "file": [["x.png"], { "image_upload": true }],
+            },
+        },
+        "input_order": { "required": ["a", "b"], "optional": ["gone"] },
+        "output": [],
+    } });
+    let info = ObjectInfo::from_json(document).unwrap();
+    let inputs = &info.class("A").unwrap().inputs;
+    let names: Vec<_> = inputs.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["a", "b", "size", "link", "all", "one", "path", "file"],
+        "the order that the server gives"
+    );
+    let editor = |name: &str| &inputs[name].editor;
+    assert_eq!(
+        (editor("b").control, editor("link").control, editor("a").control),
+        (Some(true), Some(false), None)
+    );
+    assert!(editor("a").dynamic_prompts && editor("link").force_input && editor("file").upload_button);
+    assert_eq!(editor("path").widget, Some(WidgetKind::Text));
+    assert_eq!(editor("one").widget, None);
+    assert_eq!(editor("one").nested.as_deref(), Some(&Nested::AnyOf(vec!["IMAGE".into(), "MASK".into()])));
+    let Some(Nested::Options(options)) = editor("size").nested.as_deref() else {
+        panic!("{:?}", editor("size"))
+    };
+    assert_eq!(options.iter().map(|option| option.key.as_str()).collect::<Vec<_>>(), ["as it is", "other"]);
+    assert_eq!(options[1].inputs["width"].default, Some(json!(8)));
+    let Some(Nested::Grow(grow)) = editor("all").nested.as_deref() else { panic!("{:?}", editor("all")) };
+    assert_eq!((grow.prefix.as_str(), grow.min, grow.max), ("image", 1, Some(9)));
+    assert!(grow.input.kind.takes("IMAGE"));
 }
