@@ -5,6 +5,7 @@ mod configuration;
 mod contract;
 mod e2e;
 mod eras;
+mod families;
 mod keys;
 mod prompts;
 mod questions;

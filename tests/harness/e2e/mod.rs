@@ -10,6 +10,7 @@ mod control;
 mod input;
 mod pictures;
 mod queue;
+mod recorded;
 mod restart;
 mod target;
 mod tools;
@@ -83,6 +84,7 @@ pub fn cases() -> Vec<Case> {
         workflows::CASES,
         tools::CASES,
         pictures::CASES,
+        recorded::CASES,
         control::CASES,
         queue::CASES,
         restart::CASES,

@@ -26,6 +26,8 @@ pub(super) fn run(class_type: &str, inputs: &Inputs) -> Option<Result<Produced, 
         }
         "ConditioningZeroOut" => zero_out(inputs),
         "FluxGuidance" => guidance(inputs),
+        "ReferenceLatent" => reference(inputs),
+        "TextEncodeQwenImageEditPlus" => encode_with_images(inputs),
         "ControlNetApply" => control_one(inputs),
         "ControlNetApplyAdvanced" => control_both(inputs),
         "InpaintModelConditioning" => inpaint_model(inputs),
@@ -75,6 +77,27 @@ fn guidance(inputs: &Inputs) -> Result<Produced, Failure> {
     let mut conditioning = inputs.conditioning("conditioning")?.clone();
     conditioning.trace = conditioning.trace.with("guidance").with_number(inputs.number("guidance")?);
     Ok(Produced::one(Value::Conditioning(conditioning)))
+}
+
+/// The picture that is referred to; without one, the conditioning as it is.
+fn reference(inputs: &Inputs) -> Result<Produced, Failure> {
+    let mut conditioning = inputs.conditioning("conditioning")?.clone();
+    if inputs.has("latent") {
+        conditioning.trace = conditioning.trace.with("reference").with_digest(inputs.latent("latent")?.trace);
+    }
+    Ok(Produced::one(Value::Conditioning(conditioning)))
+}
+
+/// A text and up to three pictures that it speaks of.
+fn encode_with_images(inputs: &Inputs) -> Result<Produced, Failure> {
+    let text = inputs.text("prompt")?.to_owned();
+    let mut trace = Digest::of("encode").with_digest(inputs.clip("clip")?).with(&text);
+    for name in ["image1", "image2", "image3"] {
+        if inputs.has(name) {
+            trace = trace.with(name).with_digest(digest_of(inputs.images(name)?));
+        }
+    }
+    Ok(Produced::one(Value::Conditioning(Conditioning { text, trace, controls: Vec::new() })))
 }
 
 fn control_one(inputs: &Inputs) -> Result<Produced, Failure> {

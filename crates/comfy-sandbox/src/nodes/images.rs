@@ -24,6 +24,7 @@ pub(super) fn run(class_type: &str, inputs: &Inputs) -> Option<Result<Produced, 
         "ImageScale" => scale(inputs),
         "ImageScaleBy" => scale_by(inputs),
         "ImageScaleToTotalPixels" => scale_to_total(inputs),
+        "FluxKontextImageScale" => scale_to_kontext(inputs),
         "ImageUpscaleWithModel" => upscale_with_model(inputs),
         "ImageCrop" => crop(inputs),
         "ImageInvert" => each(inputs, |picture| {
@@ -108,6 +109,33 @@ fn scale_to_total(inputs: &Inputs) -> Result<Produced, Failure> {
     let step = inputs.number("resolution_steps").unwrap_or(1.0).max(1.0);
     let size = |length: u32| ((f64::from(length) * scale / step).round() * step) as u32;
     resized(inputs, size(width), size(height), false)
+}
+
+/// The sizes that Kontext was trained on, as ComfyUI has them; the others are these turned.
+const KONTEXT_SIZES: [(u32, u32); 9] = [
+    (1024, 1024),
+    (944, 1104),
+    (880, 1184),
+    (832, 1248),
+    (800, 1328),
+    (752, 1392),
+    (720, 1456),
+    (688, 1504),
+    (672, 1568),
+];
+
+fn scale_to_kontext(inputs: &Inputs) -> Result<Produced, Failure> {
+    let pictures = inputs.images("image")?;
+    let (width, height) = dimensions(pictures);
+    let aspect = f64::from(width) / f64::from(height.max(1));
+    let turned = KONTEXT_SIZES.into_iter().map(|(width, height)| (height, width));
+    let off = |(width, height): &(u32, u32)| (f64::from(*width) / f64::from(*height) - aspect).abs();
+    let sizes = KONTEXT_SIZES.into_iter().chain(turned);
+    let (width, height) = sizes.min_by(|a, b| off(a).total_cmp(&off(b))).unwrap_or((1024, 1024));
+    check_size(width, height, pictures.len())?;
+    each(inputs, |picture| {
+        resize(&cut_to_aspect(picture, width, height), width, height, FilterType::Lanczos3)
+    })
 }
 
 fn upscale_with_model(inputs: &Inputs) -> Result<Produced, Failure> {

@@ -55,6 +55,11 @@ impl Inputs {
         })
     }
 
+    /// Whether an optional input is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     pub(crate) fn integer(&self, name: &str) -> Result<i64, Failure> {
         self.plain(name)?.as_i64().ok_or_else(|| wrong_type(name, "INT"))
     }

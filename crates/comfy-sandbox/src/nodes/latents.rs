@@ -19,7 +19,7 @@ const CELL: u32 = 8;
 /// Runs a node on latents; `None` for a class that isn't one.
 pub(super) fn run(class_type: &str, inputs: &Inputs) -> Option<Result<Produced, Failure>> {
     Some(match class_type {
-        "EmptyLatentImage" | "EmptySD3LatentImage" => empty(class_type, inputs),
+        "EmptyLatentImage" | "EmptySD3LatentImage" | "EmptyFlux2LatentImage" => empty(class_type, inputs),
         "VAEEncode" | "VAEEncodeTiled" => encode(inputs),
         "VAEDecode" | "VAEDecodeTiled" => decode(inputs),
         "VAEEncodeForInpaint" => inputs

@@ -14,6 +14,7 @@ pub(super) fn run(class_type: &str, inputs: &Inputs) -> Option<Result<Produced, 
         "UNETLoader" => unet(inputs),
         "CLIPLoader" => clip(inputs, &["clip_name", "type"]),
         "DualCLIPLoader" => clip(inputs, &["clip_name1", "clip_name2", "type"]),
+        "TripleCLIPLoader" => clip(inputs, &["clip_name1", "clip_name2", "clip_name3"]),
         "VAELoader" => file(inputs, "vae_name").map(|vae| Produced::one(Value::Vae(vae))),
         "ControlNetLoader" => {
             file(inputs, "control_net_name").map(|control_net| Produced::one(Value::ControlNet(control_net)))
@@ -23,7 +24,8 @@ pub(super) fn run(class_type: &str, inputs: &Inputs) -> Option<Result<Produced, 
         "LoraLoaderModelOnly" => lora_model_only(inputs),
         "CLIPSetLastLayer" => last_layer(inputs),
         "ModelSamplingFlux" => model_sampling(inputs, &["max_shift", "base_shift", "width", "height"]),
-        "ModelSamplingSD3" => model_sampling(inputs, &["shift"]),
+        "ModelSamplingSD3" | "ModelSamplingAuraFlow" => model_sampling(inputs, &["shift"]),
+        "CFGNorm" => model_sampling(inputs, &["strength"]),
         _ => return None,
     })
 }

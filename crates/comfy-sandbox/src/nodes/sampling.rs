@@ -27,6 +27,8 @@ pub(super) fn run(class_type: &str, inputs: &Inputs) -> Option<Result<Produced, 
             inputs.text("sampler_name").map(|name| Produced::one(Value::Sampler(name.to_owned())))
         }
         "BasicScheduler" => scheduler(inputs),
+        "Flux2Scheduler" => flux2_scheduler(inputs),
+        "SplitSigmasDenoise" => split(inputs),
         _ => return None,
     })
 }
@@ -157,4 +159,24 @@ fn scheduler(inputs: &Inputs) -> Result<Produced, Failure> {
     let steps = if denoise > 0.0 { inputs.integer("steps")?.max(0).cast_unsigned() } else { 0 };
     let trace = Digest::of("sigmas").with(name).with_digest(inputs.model("model")?).with_number(denoise);
     Ok(Produced::one(Value::Sigmas(Sigmas { steps, denoise, trace })))
+}
+
+fn flux2_scheduler(inputs: &Inputs) -> Result<Produced, Failure> {
+    let mut trace = Digest::of("flux2 sigmas");
+    for name in ["width", "height"] {
+        trace = trace.with_integer(inputs.integer(name)?.into());
+    }
+    let steps = inputs.integer("steps")?.max(0).cast_unsigned();
+    Ok(Produced::one(Value::Sigmas(Sigmas { steps, denoise: 1.0, trace })))
+}
+
+/// The steps before, and those that are left of the whole for this strength.
+fn split(inputs: &Inputs) -> Result<Produced, Failure> {
+    let sigmas = inputs.sigmas("sigmas")?;
+    let denoise = inputs.number("denoise")?;
+    let left = ((sigmas.steps as f64 * denoise).round() as u64).min(sigmas.steps);
+    let trace = sigmas.trace.with("split").with_number(denoise);
+    let part = |name: &str, steps, denoise| Value::Sigmas(Sigmas { steps, denoise, trace: trace.with(name) });
+    let high = part("high", sigmas.steps - left, sigmas.denoise);
+    Ok(Produced::many([high, part("low", left, sigmas.denoise * denoise)]))
 }
