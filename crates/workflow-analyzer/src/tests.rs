@@ -15,11 +15,11 @@ pub(crate) fn info() -> ObjectInfo {
         (
             "CheckpointLoaderSimple",
             "ckpt_name",
-            vec!["tiny-sd15.safetensors", "v1-5-pruned-emaonly.safetensors"],
+            vec!["tiny-sd15.safetensors", "v1-5-pruned-emaonly-fp16.safetensors"],
         ),
         ("UNETLoader", "unet_name", vec!["flux1-dev.safetensors"]),
-        ("DualCLIPLoader", "clip_name1", vec!["clip_l.safetensors", "t5xxl_fp8_e4m3fn.safetensors"]),
-        ("DualCLIPLoader", "clip_name2", vec!["clip_l.safetensors", "t5xxl_fp8_e4m3fn.safetensors"]),
+        ("DualCLIPLoader", "clip_name1", vec!["clip_l.safetensors", "t5xxl_fp8_e4m3fn_scaled.safetensors"]),
+        ("DualCLIPLoader", "clip_name2", vec!["clip_l.safetensors", "t5xxl_fp8_e4m3fn_scaled.safetensors"]),
         ("VAELoader", "vae_name", vec!["ae.safetensors"]),
         ("LoraLoader", "lora_name", vec!["more_details.safetensors", "tiny-lora.safetensors"]),
         ("LoraLoaderModelOnly", "lora_name", vec!["more_details.safetensors", "tiny-lora.safetensors"]),
@@ -28,7 +28,7 @@ pub(crate) fn info() -> ObjectInfo {
             "control_net_name",
             vec!["control_v11p_sd15_canny_fp16.safetensors", "tiny-controlnet.safetensors"],
         ),
-        ("UpscaleModelLoader", "model_name", vec!["RealESRGAN_x4plus.pth"]),
+        ("UpscaleModelLoader", "model_name", vec!["RealESRGAN_x4plus.safetensors"]),
     ] {
         let spec = info.classes.get_mut(class).and_then(|class| class.inputs.get_mut(input)).unwrap();
         let InputKind::Combo { options, .. } = &mut spec.kind else { panic!("{class}.{input} is no combo") };
@@ -176,7 +176,7 @@ const EDITS: [(&str, Edit); 10] = [
     ("a mask", |graph, info| edit::to_inpaint(graph, info, "source.png", Mask::Image("mask.png"), 0.5)),
     ("the image's alpha", |graph, info| edit::to_inpaint(graph, info, "source.png", Mask::Alpha, 1.0)),
     ("a size", |graph, info| edit::scale_source(graph, info, Some(96), Some(64))),
-    ("an upscaler", |graph, info| edit::add_upscaler(graph, info, "RealESRGAN_x4plus.pth")),
+    ("an upscaler", |graph, info| edit::add_upscaler(graph, info, "RealESRGAN_x4plus.safetensors")),
     ("a batch", |graph, info| edit::set_batch(graph, info, 3)),
     ("a seed", |graph, info| edit::set_seed(graph, info, None, u64::MAX).map(|_| ())),
     ("a factor", |graph, info| edit::add_image_scale(graph, info, 1.5)),

@@ -166,7 +166,7 @@ fn images_masks_and_control_images_are_told_apart() {
             Task::Upscale,
             vec![
                 r#"image = "example.png" @ 1.image"#,
-                r#"upscale_model = "RealESRGAN_x4plus.pth" @ 2.model_name"#,
+                r#"upscale_model = "RealESRGAN_x4plus.safetensors" @ 2.model_name"#,
             ],
         ),
     ] {
@@ -187,7 +187,7 @@ fn split_models_are_parameters_of_their_kinds() {
     for expected in [
         r#"model = "flux1-dev.safetensors" @ 1.unet_name"#,
         r#"clip = "clip_l.safetensors" @ 8.clip_name1"#,
-        r#"clip_2 = "t5xxl_fp8_e4m3fn.safetensors" @ 8.clip_name2"#,
+        r#"clip_2 = "t5xxl_fp8_e4m3fn_scaled.safetensors" @ 8.clip_name2"#,
         r#"clip_type = "flux" @ 8.type"#,
         r#"vae = "ae.safetensors" @ 9.vae_name"#,
     ] {
@@ -243,11 +243,11 @@ fn needs_name_the_folders_of_the_files() {
         [
             "diffusion_models/flux1-dev.safetensors @ 1.unet_name",
             "text_encoders/clip_l.safetensors @ 8.clip_name1",
-            "text_encoders/t5xxl_fp8_e4m3fn.safetensors @ 8.clip_name2",
+            "text_encoders/t5xxl_fp8_e4m3fn_scaled.safetensors @ 8.clip_name2",
             "vae/ae.safetensors @ 9.vae_name",
         ]
     );
-    assert_eq!(needs("upscale"), ["upscale_models/RealESRGAN_x4plus.pth @ 2.model_name"]);
+    assert_eq!(needs("upscale"), ["upscale_models/RealESRGAN_x4plus.safetensors @ 2.model_name"]);
     assert_eq!(needs("lora")[1], "loras/more_details.safetensors @ 8.lora_name");
 }
 

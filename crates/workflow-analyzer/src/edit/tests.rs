@@ -321,7 +321,7 @@ fn the_source_image_is_scaled_when_asked() {
 
 #[test]
 fn images_are_enlarged_before_they_are_put_out() {
-    let graph = edited("hires_fix", |graph, info| add_upscaler(graph, info, "RealESRGAN_x4plus.pth"));
+    let graph = edited("hires_fix", |graph, info| add_upscaler(graph, info, "RealESRGAN_x4plus.safetensors"));
     assert_eq!(way(&graph, "9", &["images", "image"]), ["ImageUpscaleWithModel:0", "VAEDecode:0"]);
     assert_eq!(way(&graph, "11", &["images", "image"]), ["ImageUpscaleWithModel:0", "VAEDecode:0"]);
     assert_eq!(class_count(&graph, "UpscaleModelLoader"), 1);

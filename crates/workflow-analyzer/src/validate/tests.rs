@@ -40,7 +40,7 @@ fn values_are_checked_against_type_bounds_and_choices() {
         &[("/1/inputs/ckpt_name", json!("v1-5-pruned.ckpt"))],
         &[
             "error missing_model 1.ckpt_name: ckpt_name names the model v1-5-pruned.ckpt, which the server doesn't have \
-           in its folder checkpoints; did you mean v1-5-pruned-emaonly.safetensors",
+           in its folder checkpoints; did you mean v1-5-pruned-emaonly-fp16.safetensors",
         ],
     );
     check(
@@ -228,7 +228,7 @@ fn both_shapes_of_a_combo_are_checked() {
         lines(&document, &info()),
         [
             "error missing_model 2.model_name: model_name names the model RealESRGAN_x2plus.pth, which the server \
-          doesn't have in its folder upscale_models; did you mean RealESRGAN_x4plus.pth"
+          doesn't have in its folder upscale_models; did you mean RealESRGAN_x4plus.safetensors"
         ]
     );
     assert_eq!(

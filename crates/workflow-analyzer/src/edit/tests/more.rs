@@ -140,7 +140,7 @@ fn video() -> (Graph, ObjectInfo) {
 #[test]
 fn a_video_is_enlarged_picture_by_picture() {
     let (mut graph, info) = video();
-    add_upscaler(&mut graph, &info, "RealESRGAN_x4plus.pth").unwrap();
+    add_upscaler(&mut graph, &info, "RealESRGAN_x4plus.safetensors").unwrap();
     assert_eq!(problems(&graph, &info), "");
     let chain = ["CreateVideo:0", "ImageUpscaleWithModel:0", "VAEDecode:0"];
     assert_eq!(way(&graph, "7", &["video", "images", "image"]), chain);
