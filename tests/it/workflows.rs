@@ -198,6 +198,9 @@ async fn a_workflow_is_saved_described_and_run() -> Result<()> {
     client.call("save_workflow", json!({"name": "from a picture", "image": artifact})).await?;
     let file = client.first_file(&job).await?;
     client.call("save_workflow", json!({"name": "from data", "image": data_uri(&file)})).await?;
+    fs::write(gateway.setup().home().join("workflows/dropped.png"), &file)?;
+    let dropped = until("the picture is a workflow", LONG, async || listed(&client, "dropped").await).await?;
+    ensure!(dropped["runnable"] == true, "{dropped}");
     let stored = client.read_json("comfy://workflows/from%20a%20picture").await?;
     ensure!(stored["graph"].to_string().contains("a cat") && !stored["graph"].to_string().contains("mcp/"));
     let data = data_uri(&gradient(8, 8)?);

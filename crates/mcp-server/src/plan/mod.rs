@@ -275,11 +275,17 @@ pub fn read_document(graph: &Value) -> Result<Document, ServerError> {
         Value::Array(items) => items.len(),
         _ => 0,
     };
-    let nodes = size(graph).max(size(&graph["prompt"])).max(size(&graph["nodes"]));
-    if nodes > MAX_NODES {
-        return Err(invalid(format!("it has {nodes} nodes, and at most {MAX_NODES} are taken")));
-    }
+    check_size(size(graph).max(size(&graph["prompt"])).max(size(&graph["nodes"])))?;
     Document::read(graph).map_err(invalid)
+}
+
+/// Refuses a graph of a call that is too large; one of the editor's grows when it is converted.
+pub fn check_size(nodes: usize) -> Result<(), ServerError> {
+    if nodes <= MAX_NODES {
+        return Ok(());
+    }
+    let problem = format!("it has {nodes} nodes, and at most {MAX_NODES} are taken");
+    Err(ServerError::InvalidArgument { field: "graph".into(), problem })
 }
 
 /// The named workflow, or the shipped one that goes with what is installed.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use workflow_analyzer::{Analysis, Diagnostic, ObjectInfo, Severity, analyze, validate};
+use workflow_analyzer::{Analysis, Diagnostic, ObjectInfo, Options, Severity, analyze, validate_with};
 
 use super::object_info;
 use crate::catalog::{Entry, Workflow, expose, save};
@@ -54,6 +54,9 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<Vec<String>>,
     diagnostics: Vec<Found>,
+    /// What of the editor's file couldn't be converted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sidecar: Option<PathBuf>,
 }
@@ -96,16 +99,17 @@ pub async fn run(settings: &Settings, args: &InspectArgs, out: &mut impl Write) 
         entry.workflow(Some(known)).with_context(|| format!("{} can't be used", args.file.display()))?;
     let analysis = analyze(&workflow.graph, known);
     let written = if args.write { Some(write(args, &workflow, &analysis)?) } else { None };
-    let report = Report { sidecar: written, ..report(&workflow, &analysis, known, info.as_ref()) };
+    let report = Report { sidecar: written, ..report(&workflow, &analysis, info.as_ref()) };
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { shown(&report) };
     // Whoever reads only the first lines has what they wanted.
     let _ = out.write_all(text.as_bytes());
     Ok(())
 }
 
-fn report(workflow: &Workflow, analysis: &Analysis, known: &ObjectInfo, info: Option<&ObjectInfo>) -> Report {
+fn report(workflow: &Workflow, analysis: &Analysis, info: Option<&ObjectInfo>) -> Report {
     let seed = analysis.parameter("seed").map(|seed| seed.bindings.as_slice()).unwrap_or_default();
-    let diagnostics = if info.is_some() { validate(&workflow.graph, known) } else { Vec::new() };
+    let options = Options { packs: Some(&workflow.packs), ..Options::default() };
+    let diagnostics = info.map(|info| validate_with(&workflow.graph, info, &options)).unwrap_or_default();
     Report {
         name: workflow.name.clone(),
         title: workflow.descriptor.title.clone(),
@@ -118,6 +122,7 @@ fn report(workflow: &Workflow, analysis: &Analysis, known: &ObjectInfo, info: Op
         needs: Needs::of(analysis),
         missing: info.map(|info| plan::reasons(info, workflow)),
         diagnostics: diagnostics.iter().map(Found::from).collect(),
+        problems: workflow.problems.clone(),
         sidecar: None,
     }
 }
@@ -162,6 +167,9 @@ fn shown(report: &Report) -> String {
     }
     for found in &report.diagnostics {
         say(format!("{} {}: {}", found.severity, found.code, found.line));
+    }
+    for problem in &report.problems {
+        say(format!("not converted: {problem}"));
     }
     if let Some(sidecar) = &report.sidecar {
         say(format!("written: {}", sidecar.display()));

@@ -16,6 +16,9 @@ use crate::error::ServerError;
 use crate::plan;
 use crate::tools::tells;
 
+/// Warnings that an answer has room for.
+const MAX_WARNINGS: usize = 20;
+
 /// Tells all of one workflow.
 pub(crate) struct DescribeWorkflow(pub(crate) Arc<App>);
 
@@ -44,6 +47,10 @@ pub(crate) struct Described {
     #[serde(skip_serializing_if = "Option::is_none")]
     runnable: Option<bool>,
     missing: Vec<String>,
+    /// What of the editor's file couldn't be converted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    warnings: Vec<String>,
     /// The files that a shipped workflow lacks here, and where they are to be had.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(skip)]
@@ -131,6 +138,7 @@ fn description(workflow: &Workflow, info: Option<&ObjectInfo>) -> Described {
         needs: Needs::of(&analysis),
         runnable: missing.as_ref().map(Vec::is_empty),
         missing: missing.unwrap_or_default(),
+        warnings: workflow.problems.iter().take(MAX_WARNINGS).cloned().collect(),
         downloads: downloads.into_iter().map(Download::from).collect(),
         cost: (analysis.cost * 10.0).round() / 10.0,
     }

@@ -93,6 +93,10 @@ impl Tool for ListWorkflows {
 
     async fn call(&self, _: CallContext, args: Self::Args) -> Result<ToolReply<WorkflowList>, ToolError> {
         let search = args.search.unwrap_or_default().to_lowercase();
+        // Of a folder on another machine no change is told.
+        let live = Arc::clone(&self.app.catalog);
+        let looked = tokio::task::spawn_blocking(move || live.refresh());
+        looked.await.map_err(ServerError::internal)?;
         let entries = self.entries().await?;
         let found: Vec<_> = entries.iter().filter(|entry| entry.is_found(&search)).collect();
         let more = found.len().checked_sub(MAX_LISTED).filter(|more| *more > 0);

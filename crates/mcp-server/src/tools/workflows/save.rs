@@ -70,9 +70,9 @@ impl Tool for SaveWorkflow {
         let save = move || {
             let checked = plan::read_document(&document)?;
             if let Some(installed) = &installed {
-                checked
-                    .open(Some(&installed.info))
-                    .map_err(|problem| invalid("graph", problem.to_string()))?;
+                let opened = checked.open(Some(&installed.info));
+                let opened = opened.map_err(|problem| invalid("graph", problem.to_string()))?;
+                plan::check_size(opened.graph.nodes.len())?;
             }
             let saving = Saving { name: &name, document: &document, client: client.as_deref(), overwrite };
             live.save(&saving).map_err(refused)?;
