@@ -95,6 +95,7 @@ impl<'a> Draft<'a> {
         }
         loras::tell_chosen(&mut self, &analysis);
         size::tell_rounding(&mut self, &analysis);
+        parameters::tell_unheard(&mut self, &analysis);
         self.warnings.extend(warnings.iter().map(line));
         Ok(Plan {
             tool: tool.to_owned(),

@@ -68,6 +68,16 @@ fn check_negative(
     }
 }
 
+/// Without guidance ComfyUI doesn't look at the negative text: one that was given is not dropped in silence.
+pub(super) fn tell_unheard(draft: &mut Draft<'_>, analysis: &Analysis) {
+    let value = |name: &str| analysis.parameter(name)?.value.as_ref();
+    let text = value("negative_prompt").and_then(Value::as_str).unwrap_or_default();
+    let is_unguided = value("cfg").and_then(Value::as_f64).is_some_and(|cfg| cfg.total_cmp(&1.0).is_eq());
+    if is_unguided && !text.is_empty() && draft.named.contains(text) {
+        draft.warnings.push("with cfg 1 the negative prompt has no effect".into());
+    }
+}
+
 type Place<'a> = (&'a str, &'a str);
 
 /// Which inputs the values go to. Two values for one input are an error: one of them would be dropped.

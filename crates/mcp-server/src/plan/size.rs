@@ -8,7 +8,7 @@ use super::{ImageRequest, InputPicture, Plan, Source, choose};
 
 /// Source images above this many pixels are scaled down before they are sampled, unless a size is asked for.
 pub(super) const MAX_SOURCE_PIXELS: u64 = 2048 * 1024;
-/// A side of a latent is this many pixels.
+/// A side of most latents is this many pixels.
 const LATENT_PIXELS: u64 = 8;
 
 /// The workflows that run models of more than one size.
@@ -92,7 +92,7 @@ pub(super) fn tell(plan: &mut Plan, source: &Source, scaled: Option<SourceSize>)
     }
     plan.parameters.insert("width".into(), width.into());
     plan.parameters.insert("height".into(), height.into());
-    plan.warnings.extend(rounding(Some(width), Some(height)));
+    plan.warnings.extend(rounding(width, height, LATENT_PIXELS));
 }
 
 /// As ComfyUI's ImageScale computes it.
@@ -111,21 +111,29 @@ fn scaled_size(image: &InputPicture, (width, height): SourceSize) -> (u64, u64) 
 pub(super) fn tell_rounding(draft: &mut Draft<'_>, analysis: &Analysis) {
     let side = |name: &str| {
         let parameter = analysis.parameter(name)?;
-        let node = draft.graph.nodes.get(&parameter.bindings.first()?.node)?;
-        let class = draft.info.class(&node.class_type)?;
-        parameter.value.as_ref()?.as_u64().filter(|_| class.gives("LATENT"))
+        // A scheduler may be told the size too.
+        let latent = parameter.bindings.iter().find_map(|at| {
+            let class = &draft.graph.nodes.get(&at.node)?.class_type;
+            draft.info.class(class).filter(|known| known.gives("LATENT")).map(|_| class)
+        })?;
+        Some((parameter.value.as_ref()?.as_u64()?, pixels(latent)))
     };
-    let warning = rounding(side("width"), side("height"));
+    let (width, height) = (side("width"), side("height"));
+    let warning = width.zip(height).and_then(|((width, cell), (height, _))| rounding(width, height, cell));
     draft.warnings.extend(warning);
 }
 
-fn rounding(width: Option<u64>, height: Option<u64>) -> Option<String> {
-    let (width, height) = (width?, height?);
-    let round = |side: u64| side / LATENT_PIXELS * LATENT_PIXELS;
+/// How many pixels a side of a latent is.
+fn pixels(class: &str) -> u64 {
+    if ["EmptyFlux2LatentImage", "Wan22ImageToVideoLatent"].contains(&class) { 16 } else { LATENT_PIXELS }
+}
+
+fn rounding(width: u64, height: u64, cell: u64) -> Option<String> {
+    let round = |side: u64| side / cell * cell;
     let rounded = (round(width), round(height));
     (rounded != (width, height)).then(|| {
         format!(
-            "ComfyUI rounds the size to multiples of 8: {width}x{height} becomes {}x{}",
+            "ComfyUI rounds the size to multiples of {cell}: {width}x{height} becomes {}x{}",
             rounded.0, rounded.1
         )
     })

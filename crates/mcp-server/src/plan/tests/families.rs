@@ -249,6 +249,34 @@ fn a_negative_prompt_that_would_have_no_effect_is_refused() {
 }
 
 #[test]
+fn where_guidance_is_off_a_negative_prompt_is_told_to_have_no_effect() {
+    let info = comfyui(&SOME);
+    let mut request = plain(Source::Text);
+    request.parameters.insert("negative_prompt".into(), "a dog".into());
+    for (cfg, told) in [(1.0, true), (7.0, false)] {
+        request.parameters.insert("cfg".into(), cfg.into());
+        let plan = image("test", &info, &catalog(), &request).unwrap();
+        assert_eq!(plan.warnings.iter().any(|warning| warning.contains("no effect")), told, "cfg {cfg}");
+    }
+}
+
+#[test]
+fn a_size_is_rounded_as_the_latents_of_the_family_are() {
+    let info = comfyui(&SOME);
+    let mut request = plain(Source::Text);
+    (request.width, request.height) = (Some(1000), Some(1000));
+    for (model, expected) in
+        [("flux-2-klein-4b", Some("multiples of 16: 1000x1000 becomes 992x992")), ("flux1-dev", None)]
+    {
+        request.model = Some(model.into());
+        let plan = image("test", &info, &catalog(), &request).unwrap();
+        let told = plan.warnings.iter().find(|warning| warning.contains("rounds"));
+        assert_eq!(told.is_some(), expected.is_some(), "{model}: {told:?}");
+        assert!(told.is_none_or(|told| expected.is_some_and(|expected| told.contains(expected))), "{told:?}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named_with_where_it_is_to_be_had() {
     let refusal = |files: Files<'_>, model: Option<&str>| {
         let mut request = plain(Source::Text);
