@@ -67,7 +67,8 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// Makes the nodes of a scope. `hosts` has the subgraphs by id, `inputs` their inputs by position.
+    /// Makes the nodes of a scope. `hosts` has the positions of the subgraphs by id, `slots` the names and types of their
+    /// inputs by position.
     pub(super) fn new(
         scope: Scope<'a>,
         info: &'a ObjectInfo,
