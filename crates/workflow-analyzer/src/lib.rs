@@ -8,6 +8,7 @@
 //! costs no more than its size.
 
 mod convert;
+mod dynamic;
 mod graph;
 mod info;
 mod nearest;

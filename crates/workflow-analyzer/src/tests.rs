@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::edit::{self, ControlNet, Lora, Mask};
-use crate::{Graph, InputKind, ObjectInfo, Severity, analyze, input, inputs, validate};
+use crate::{Graph, Input, InputKind, ObjectInfo, Severity, analyze, convert, input, inputs, validate};
 
 /// The well-known classes on a server that has one model of each kind, and those that the shipped workflows name.
 pub(crate) fn info() -> ObjectInfo {
@@ -188,6 +188,9 @@ proptest! {
     #[test]
     fn any_json_is_read_without_a_panic(document in any_json(), classes in any_json()) {
         let info = ObjectInfo::from_json(classes).unwrap_or_default();
+        if let Ok(conversion) = convert(&document, &info) {
+            exercise(&conversion.graph, &info);
+        }
         if let Ok(graph) = Graph::from_json(&document) {
             exercise(&graph, &info);
             exercise(&graph, &ObjectInfo::well_known());
@@ -203,12 +206,15 @@ proptest! {
     }
 
     #[test]
-    fn edits_in_any_order_keep_a_valid_graph_valid(
+    fn edits_in_any_order_keep_a_converted_graph_valid(
         name in prop::sample::select(GRAPHS.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
         edits in prop::collection::vec(0..EDITS.len(), 1..6),
     ) {
         let info = info();
-        let mut graph = graph(name);
+        let conversion = convert(&editor_file(&graph(name), &info), &info).unwrap();
+        prop_assert!(conversion.problems.is_empty(), "{:?}", conversion.problems);
+        let mut graph = conversion.graph;
+        prop_assert_eq!(problems(&graph, &info), "");
         for edit in edits {
             if (EDITS[edit].1)(&mut graph, &info).is_ok() {
                 let problems = problems(&graph, &info);
@@ -220,6 +226,70 @@ proptest! {
         let before = graph.clone();
         edit::set_parameters(&mut graph, &analysis, &values).unwrap();
         prop_assert_eq!(graph, before, "setting what is set already changes nothing");
+    }
+}
+
+/// The graph as the editor would save it.
+fn editor_file(graph: &Graph, info: &ObjectInfo) -> Value {
+    let mut links = Vec::new();
+    let mut nodes = Vec::new();
+    for (id, node) in &graph.nodes {
+        let class = &info.classes[&node.class_type];
+        let (mut sockets, mut values) = (Vec::new(), Vec::new());
+        for (name, spec) in &class.inputs {
+            let held = node.inputs.get(name);
+            if let Some(Input::Link { node: from, slot }) = held {
+                links.push(json!([
+                    links.len() + 1,
+                    id_number(from),
+                    slot,
+                    id_number(id),
+                    sockets.len(),
+                    "*"
+                ]));
+                let widget = spec.editor.widget.map(|_| json!({ "name": name }));
+                sockets.push(json!({ "name": name, "type": "*", "link": links.len(), "widget": widget }));
+            }
+            if spec.editor.widget.is_some() {
+                let first = match &spec.kind {
+                    InputKind::Combo { options, .. } => options.first(),
+                    _ => None,
+                };
+                let value = held.and_then(Input::as_value).or(spec.default.as_ref()).or(first);
+                values.push(value.cloned().unwrap_or_default());
+            }
+            if ["seed", "noise_seed"].contains(&name.as_str()) {
+                values.push("fixed".into());
+            }
+        }
+        // The button for uploads is the last of the widgets.
+        if class.inputs.values().any(|spec| spec.editor.upload_button) {
+            values.push("image".into());
+        }
+        let outputs: Vec<Value> =
+            class.outputs.iter().map(|output| json!({ "name": output.name, "type": output.kind })).collect();
+        nodes.push(json!({ "id": id_number(id), "type": node.class_type, "mode": 0, "title": node.title,
+            "inputs": sockets, "outputs": outputs, "widgets_values": values }));
+    }
+    json!({ "nodes": nodes, "links": links, "version": 0.4 })
+}
+
+fn id_number(id: &str) -> u64 {
+    id.parse().unwrap()
+}
+
+#[test]
+fn what_the_editor_saves_of_a_graph_becomes_that_graph_again() {
+    let info = info();
+    for (name, _) in GRAPHS {
+        let graph = graph(name);
+        let converted = convert(&editor_file(&graph, &info), &info).unwrap().graph;
+        for (id, node) in &graph.nodes {
+            let again = &converted.nodes[id];
+            for (input, value) in &node.inputs {
+                assert_eq!(again.inputs.get(input), Some(value), "{name}: {id}.{input}");
+            }
+        }
     }
 }
 

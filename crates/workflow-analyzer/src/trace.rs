@@ -5,7 +5,7 @@ mod values;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{ClassInfo, Graph, InputKind, InputSpec, Node, ObjectInfo};
+use crate::{ClassInfo, Graph, InputKind, InputSpec, Node, ObjectInfo, dynamic};
 
 use switches::Switch;
 
@@ -37,6 +37,8 @@ pub(crate) struct Trace<'a> {
     /// What the outputs need, each node after those that it needs (cycles apart). What is behind the closed side of a
     /// switch isn't needed: ComfyUI doesn't run it.
     pub(crate) live: Vec<&'a str>,
+    /// The links into each node.
+    edges: HashMap<&'a str, Vec<Edge<'a>>>,
     /// The switches whose position the graph tells.
     switches: HashMap<&'a str, Switch<'a>>,
     /// What others take from nodes of unknown classes.
@@ -48,9 +50,18 @@ impl<'a> Trace<'a> {
         let is_output = |node: &Node| info.class(&node.class_type).is_some_and(|class| class.output_node);
         let outputs: Vec<&str> =
             graph.nodes.iter().filter(|(_, node)| is_output(node)).map(|(id, _)| id.as_str()).collect();
-        let mut trace =
-            Trace { graph, info, outputs, live: Vec::new(), switches: HashMap::new(), taken: HashMap::new() };
+        let mut trace = Trace {
+            graph,
+            info,
+            outputs,
+            live: Vec::new(),
+            edges: HashMap::new(),
+            switches: HashMap::new(),
+            taken: HashMap::new(),
+        };
         trace.switches = trace.find_switches();
+        trace.edges =
+            graph.nodes.iter().map(|(id, node)| (id.as_str(), trace.edges_into(id, node))).collect();
         trace.live = trace.in_order(&trace.roots());
         trace.taken = trace.taken_from_unknown();
         trace
@@ -64,27 +75,21 @@ impl<'a> Trace<'a> {
         self.info.class(&self.node(id)?.class_type)
     }
 
+    /// What an input takes; in a group of inputs, by what is chosen.
     pub(crate) fn spec(&self, id: &str, input: &str) -> Option<&'a InputSpec> {
-        self.class(id)?.inputs.get(input)
+        let node = self.node(id)?;
+        dynamic::spec(self.info.class(&node.class_type)?, node, input)
     }
 
     /// The links into a node, in the order of its inputs; those to nodes that aren't there are left out, and the one
     /// that a switch doesn't let through.
-    pub(crate) fn edges(&self, id: &str) -> Vec<Edge<'a>> {
-        let Some(node) = self.node(id) else { return Vec::new() };
-        let edges = node.inputs.iter().filter(|(input, _)| !self.is_shut(id, input));
-        let edges = edges.filter_map(|(input, value)| {
-            let (source, slot) = value.as_link()?;
-            let (source, _) = self.graph.nodes.get_key_value(source)?;
-            let from = Port { node: source, slot };
-            Some(Edge { input, from, kind: self.kind(from, id, input) })
-        });
-        edges.collect()
+    pub(crate) fn edges(&self, id: &str) -> &[Edge<'a>] {
+        self.edges.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// The links into a node that carry `kind`.
     pub(crate) fn edges_of(&self, id: &str, kind: &str) -> Vec<Edge<'a>> {
-        self.edges(id).into_iter().filter(|edge| edge.kind == kind).collect()
+        self.edges(id).iter().filter(|edge| edge.kind == kind).copied().collect()
     }
 
     /// Whether a node has an input of that type: by its class, or else by what is linked to it.
@@ -147,8 +152,8 @@ impl<'a> Trace<'a> {
 
     /// The ports whose `kind` this port passes on.
     pub(crate) fn passed(&self, port: Port<'a>, kind: &str) -> Vec<Port<'a>> {
-        let edges: Vec<Edge<'a>> =
-            self.edges(port.node).into_iter().filter(|edge| edge.kind == kind || edge.kind == ANY).collect();
+        let carries = |edge: &&Edge<'a>| edge.kind == kind || edge.kind == ANY;
+        let edges: Vec<Edge<'a>> = self.edges(port.node).iter().filter(carries).copied().collect();
         if edges.len() > 1
             && let Some(edge) = self.partner(port, kind, &edges)
         {
@@ -175,6 +180,17 @@ impl<'a> Trace<'a> {
             || outputs.iter().enumerate().filter(|(_, output)| output.kind == kind).map(|(slot, _)| slot);
         let rank = slots().position(|slot| slot == port.slot)?;
         if slots().count() == edges.len() { edges.get(rank).copied() } else { None }
+    }
+
+    fn edges_into(&self, id: &str, node: &'a Node) -> Vec<Edge<'a>> {
+        let open = node.inputs.iter().filter(|(input, _)| !self.is_shut(id, input));
+        let edges = open.filter_map(|(input, value)| {
+            let (source, slot) = value.as_link()?;
+            let (source, _) = self.graph.nodes.get_key_value(source)?;
+            let from = Port { node: source, slot };
+            Some(Edge { input, from, kind: self.kind(from, id, input) })
+        });
+        edges.collect()
     }
 
     fn kind(&self, from: Port<'a>, consumer: &str, input: &str) -> &'a str {
@@ -217,11 +233,9 @@ impl<'a> Trace<'a> {
             match step {
                 Step::Leave(id) => order.push(id),
                 Step::Enter(id) => {
-                    let Some((id, node)) = self.graph.nodes.get_key_value(id) else { continue };
-                    if entered.insert(id.as_str()) {
+                    if entered.insert(id) {
                         pending.push(Step::Leave(id));
-                        let open = node.inputs.iter().rev().filter(|(input, _)| !self.is_shut(id, input));
-                        pending.extend(open.filter_map(|(_, link)| Some(Step::Enter(link.as_link()?.0))));
+                        pending.extend(self.edges(id).iter().rev().map(|edge| Step::Enter(edge.from.node)));
                     }
                 }
             }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::analyze::model_folder;
 use crate::graph::type_name;
 use crate::nearest::nearest;
-use crate::{ClassInfo, Graph, Input, InputKind, Node, NodeId, ObjectInfo};
+use crate::{ClassInfo, Graph, Input, InputKind, InputSpec, Node, NodeId, ObjectInfo, dynamic};
 
 use links::{Needed, has_dynamic_inputs};
 pub(crate) use values::is_choice;
@@ -253,12 +253,15 @@ impl<'a> Check<'a> {
     fn node(&mut self, id: &str) {
         let Some(at) = self.at(id) else { return };
         let Some(class) = self.info.class(&at.node.class_type) else { return };
-        for (name, spec) in &class.inputs {
-            let at = At { input: Some(name), ..at };
-            match at.node.inputs.get(name) {
-                Some(Input::Link { node, slot }) => self.link(at, name, &spec.kind, (node, *slot)),
-                Some(Input::Value(value)) => self.value(at, name, &spec.kind, value),
-                None if spec.required && !matches!(spec.kind, InputKind::Dynamic { .. }) => {
+        for dynamic::Given { name, spec, required } in dynamic::inputs(class, at.node) {
+            let at = At { input: Some(&name), ..at };
+            match at.node.inputs.get(&name) {
+                Some(Input::Link { node, slot }) => self.link(at, &name, &spec.kind, (node, *slot)),
+                Some(held @ Input::Value(value)) => {
+                    self.value(at, &name, &spec.kind, value);
+                    self.choice(at, &name, spec, held);
+                }
+                None if required && !matches!(spec.kind, InputKind::Dynamic { .. }) => {
                     let message = format!("{name} is required and missing");
                     self.error(DiagnosticCode::RequiredInputMissing, at, message, || {
                         Some(how_to_set(&spec.kind))
@@ -270,7 +273,7 @@ impl<'a> Check<'a> {
         self.misspelt(at, class);
     }
 
-    fn link(&mut self, at: At<'a>, name: &str, kind: &InputKind, (id, slot): (&str, usize)) {
+    fn link(&mut self, at: At<'_>, name: &str, kind: &InputKind, (id, slot): (&str, usize)) {
         let Some(source) = self.graph.nodes.get(id) else {
             let message = format!("{name} is linked to node {}, which isn't there", shortened(id));
             return self.error(DiagnosticCode::BadLinkedInput, at, message, || Some(how_to_set(kind)));
@@ -293,7 +296,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn value(&mut self, at: At<'a>, name: &str, kind: &InputKind, value: &Value) {
+    fn value(&mut self, at: At<'_>, name: &str, kind: &InputKind, value: &Value) {
         if value.is_array() {
             let message = format!("{name} holds a list that is no link");
             let hint =
@@ -321,7 +324,20 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn missing_model(&mut self, at: At<'a>, name: &str, kind: &InputKind, file: &Value, folder: &str) {
+    /// ComfyUI takes any choice of a combo that brings inputs; with one that isn't there, the node gets none of them.
+    fn choice(&mut self, at: At<'_>, name: &str, spec: &InputSpec, held: &Input) {
+        let Some(choices) = dynamic::unknown_choice(spec, held) else { return };
+        let Input::Value(value) = held else { return };
+        let message = format!("{name} is {}, which isn't among its choices", shortened(&value.to_string()));
+        let hint = || {
+            let alike = nearest(value.as_str().unwrap_or_default(), choices.iter().copied(), NEAREST);
+            let told = if alike.is_empty() { choices.into_iter().take(5).collect() } else { alike };
+            Some(format!("choose one of {}", told.join(", ")))
+        };
+        self.add(DiagnosticCode::ValueNotInList, Severity::Warning, at, message, hint);
+    }
+
+    fn missing_model(&mut self, at: At<'_>, name: &str, kind: &InputKind, file: &Value, folder: &str) {
         let place = if folder.is_empty() { String::new() } else { format!(" in its folder {folder}") };
         let file_name = shortened(file.as_str().unwrap_or_default());
         let message = format!("{name} names the model {file_name}, which the server doesn't have{place}");
@@ -355,7 +371,8 @@ impl<'a> Check<'a> {
 
     /// The links of inputs that come and go with the graph (`images.image0`): their types aren't known beforehand.
     fn dynamic_links(&mut self, at: At<'a>, class: &ClassInfo) {
-        let unlisted = at.node.inputs.iter().filter(|(name, _)| !class.inputs.contains_key(*name));
+        let unlisted =
+            at.node.inputs.iter().filter(|(name, _)| dynamic::spec(class, at.node, name).is_none());
         for (name, input) in unlisted {
             if let Input::Link { node, slot } = input {
                 let kind = InputKind::Dynamic { name: String::new() };

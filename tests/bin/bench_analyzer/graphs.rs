@@ -1,7 +1,7 @@
 //! Graphs of any size, as people build them by copying groups of nodes.
 
 use serde_json::{Map, Value, json};
-use workflow_analyzer::{InputKind, ObjectInfo};
+use workflow_analyzer::{Graph, Input, InputKind, ObjectInfo};
 
 /// The checkpoint and the latent that all groups share.
 const SHARED: usize = 2;
@@ -59,4 +59,43 @@ pub(crate) fn graph(nodes: usize) -> Value {
         latent = link(id(9), 0);
     }
     Value::Object(graph)
+}
+
+/// The same graph as the editor would save it.
+pub(crate) fn editor_file(graph: &Graph, info: &ObjectInfo) -> Value {
+    let mut links = Vec::new();
+    let nodes: Vec<Value> = graph
+        .nodes
+        .iter()
+        .filter_map(|(id, node)| {
+            let class = info.class(&node.class_type)?;
+            let (mut sockets, mut values) = (Vec::new(), Vec::new());
+            for name in class.inputs.keys() {
+                match node.inputs.get(name) {
+                    Some(Input::Link { node: from, slot }) => {
+                        let kind =
+                            info.class(&graph.nodes.get(from)?.class_type)?.outputs.get(*slot)?.kind.as_str();
+                        let (from, to) = (from.parse::<u64>().ok()?, id.parse::<u64>().ok()?);
+                        links.push(json!([links.len() + 1, from, slot, to, sockets.len(), kind]));
+                        sockets.push(json!({ "name": name, "type": kind, "link": links.len() }));
+                    }
+                    Some(Input::Value(value)) => values.push(value.clone()),
+                    None => {}
+                }
+                if name == "seed" {
+                    values.push("fixed".into());
+                }
+            }
+            let outputs: Vec<Value> = class
+                .outputs
+                .iter()
+                .map(|output| json!({ "name": output.name, "type": output.kind }))
+                .collect();
+            Some(
+                json!({ "id": id.parse::<u64>().ok()?, "type": node.class_type, "mode": 0, "inputs": sockets,
+                "outputs": outputs, "widgets_values": values }),
+            )
+        })
+        .collect();
+    json!({ "nodes": nodes, "links": links, "version": 0.4 })
 }

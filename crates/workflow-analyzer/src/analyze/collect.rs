@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Binding, Parameter};
 use crate::trace::Trace;
-use crate::{InputKind, InputSpec};
+use crate::{InputKind, InputSpec, Nested};
 
 /// The roles in the order in which a caller wants to see them.
 const ROLES: [&str; 43] = [
@@ -157,6 +157,10 @@ impl<'a> Collector<'a> {
 
 /// What the input takes; for an unknown class, what its value looks like. `None` for what can only be linked.
 pub(super) fn settable(spec: Option<&InputSpec>, value: Option<&Value>) -> Option<InputKind> {
+    if let Some(Nested::Options(options)) = spec.and_then(|spec| spec.editor.nested.as_deref()) {
+        let options = options.iter().map(|option| option.key.as_str().into()).collect();
+        return Some(InputKind::Combo { options, upload: false, multiselect: false });
+    }
     match spec.map(|spec| &spec.kind) {
         Some(InputKind::Link { .. }) => None,
         Some(InputKind::Dynamic { .. }) | None => match value? {

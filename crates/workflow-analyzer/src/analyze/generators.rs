@@ -7,6 +7,9 @@ use crate::trace::Trace;
 /// Types that say that a node is a part of the way to a sampler.
 const PARTS: [&str; 6] = ["CONDITIONING", "MODEL", "CLIP", "LATENT", "GUIDER", "SIGMAS"];
 
+/// What only such nodes are told.
+const SETTINGS: [(&str, &str); 3] = [("model", "model"), ("model_name", "model"), ("duration", "seconds")];
+
 impl<'a> Walk<'_, 'a> {
     pub(super) fn generator(&mut self, id: &'a str) {
         let trace = self.trace;
@@ -30,6 +33,9 @@ impl<'a> Walk<'_, 'a> {
         }
         self.set_at(id);
         self.sizes(id);
+        for (input, role) in SETTINGS {
+            self.collector.add(trace, role, id, input, Grouping::SameValue);
+        }
     }
 }
 

@@ -109,7 +109,7 @@ impl<'a> Walk<'_, 'a> {
     fn sampler(&mut self, sampler: &'a str) {
         for edge in self.trace.edges(sampler) {
             if matches!(edge.kind, "LATENT" | "IMAGE") {
-                self.start(edge);
+                self.start(*edge);
             }
         }
         let mut told_by = vec![sampler];

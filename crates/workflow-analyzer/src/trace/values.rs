@@ -13,7 +13,12 @@ impl<'a> Trace<'a> {
     /// through switches, previews, and nodes that make one text or number of another.
     pub(crate) fn holder(&self, id: &'a str, input: &'a str) -> Option<(&'a str, &'a str)> {
         let (mut id, mut input) = (id, input);
-        let wanted = self.spec(id, input).and_then(|spec| Family::of(&spec.kind));
+        let spec = self.spec(id, input);
+        let wanted = spec.and_then(|spec| Family::of(&spec.kind));
+        // A model, a picture: nothing that is written.
+        if wanted.is_none() && spec.is_some_and(|spec| !takes(spec, None)) {
+            return self.graph.input(id, input)?.as_value().map(|_| (id, input));
+        }
         for _ in 0..MAX_HOPS {
             let port = match self.graph.input(id, input)? {
                 Input::Value(_) => return Some((id, input)),

@@ -214,9 +214,68 @@ fn inputs_that_grow_with_the_graph_are_taken_but_their_links_followed() {
     document["10"]["inputs"]["images.image1"] = json!(["98", 0]);
     assert_eq!(
         lines(&document, &info()),
-        [
-            "error bad_linked_input 10.images.image1: images.image1 is linked to node 98, which isn't there; set it"
-        ]
+        ["error bad_linked_input 10.images.image1: images.image1 is linked to node 98, which isn't there; \
+          link it to an output of type IMAGE"]
+    );
+}
+
+#[test]
+fn what_a_choice_brings_and_what_grows_is_checked_as_any_input() {
+    let check = |pointer: &str, value: Value, expected: &[&str]| {
+        let mut document = graph("upscale").to_json();
+        document["10"] = json!({ "class_type": "BatchImagesNode", "inputs": {
+            "images.image0": ["1", 0], "images.image1": ["3", 0] } });
+        document["11"] = json!({ "class_type": "ResizeImageMaskNode", "inputs": {
+            "input": ["10", 0], "resize_type": "scale by multiplier", "resize_type.multiplier": 2.0,
+            "scale_method": "area" } });
+        document["4"]["inputs"]["images"] = json!(["11", 0]);
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let inputs = document.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        if value.is_null() {
+            inputs.shift_remove(key);
+        } else {
+            inputs.insert(key.to_owned(), value);
+        }
+        assert_eq!(lines(&document, &info()), expected, "{pointer}");
+    };
+    check(
+        "/11/inputs/resize_type.multiplier",
+        json!(0.0),
+        &[
+            "error value_smaller_than_min 11.resize_type.multiplier: resize_type.multiplier is 0, the least is 0.01",
+        ],
+    );
+    check(
+        "/11/inputs/resize_type.multiplier",
+        Value::Null,
+        &[
+            "error required_input_missing 11.resize_type.multiplier: resize_type.multiplier is required and missing; \
+           set it",
+        ],
+    );
+    check(
+        "/11/inputs/resize_type",
+        json!("scale by multiplyer"),
+        &[
+            "warning value_not_in_list 11.resize_type: resize_type is \"scale by multiplyer\", which isn't among its \
+           choices; choose one of scale by multiplier, scale total pixels, scale width",
+        ],
+    );
+    check(
+        "/10/inputs/images.image1",
+        Value::Null,
+        &["error required_input_missing 10.images.image1: images.image1 is required and missing; \
+           link it to an output of type IMAGE"],
+    );
+    // Names may be left out in between.
+    check("/10/inputs/images.image7", json!(["1", 0]), &[]);
+    check(
+        "/10/inputs/images.image1",
+        json!(["2", 0]),
+        &[
+            "error return_type_mismatch 10.images.image1: images.image1 takes IMAGE, node 2 (UpscaleModelLoader) gives \
+           UPSCALE_MODEL there",
+        ],
     );
 }
 
