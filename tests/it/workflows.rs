@@ -354,3 +354,28 @@ async fn a_file_is_inspected_and_gets_its_sidecar() -> Result<()> {
     ensure!(count(&read) == count(&report), "{read}");
     Ok(())
 }
+
+/// A shipped workflow needs no file to be a tool, and takes images as the other tools do.
+#[tokio::test]
+async fn a_shipped_workflow_is_a_tool_when_a_sidecar_says_so() -> Result<()> {
+    let setup = Setup::sandbox(0.0)?.file("workflows/upscale.toml", "tool = true\ntitle = \"Enlarge\"\n")?;
+    // Of a name that is taken nobody is left in doubt.
+    let gateway = setup.file("workflows/img2img.toml", "tool = true\n")?.start().await?;
+    let client = gateway.client().await?;
+    let described = tool(&client, "upscale").await?.context("it is no tool")?;
+    ensure!(
+        described["title"] == "Enlarge" && described["inputSchema"]["required"] == json!(["image"]),
+        "{described}"
+    );
+    let problem = broken(&client, "img2img").await?.context("nothing is said")?;
+    ensure!(problem.contains("there is a tool `img2img` already"), "{problem}");
+
+    let job = client.finish("upscale", json!({"image": data_uri(&gradient(16, 8)?)})).await?.job()?;
+    ensure!(job.artifacts[0].width > Some(16) && job.tool.as_deref() == Some("upscale"), "{job:?}");
+    let larger = client.finish("upscale", json!({"image": job.artifacts[0].uri})).await?.job()?;
+    ensure!(larger.artifacts[0].width > job.artifacts[0].width, "{larger:?}");
+    client.refused("upscale", json!({})).await?;
+    let refused = client.refused("upscale", json!({"image": "nothing"})).await?;
+    ensure!(refused.message.contains("image") && !refused.message.contains("parameters."), "{refused:?}");
+    Ok(())
+}

@@ -165,7 +165,8 @@ fn shown(report: &Report) -> String {
         Some(missing) if missing.is_empty() => say("nothing is missing".to_owned()),
         Some(missing) => missing.iter().for_each(|line| say(format!("missing: {line}"))),
     }
-    for found in &report.diagnostics {
+    // The errors are what is missing.
+    for found in report.diagnostics.iter().filter(|found| found.severity == "warning") {
         say(format!("{} {}: {}", found.severity, found.code, found.line));
     }
     for problem in &report.problems {
@@ -249,7 +250,8 @@ fn is_short(value: &Value) -> bool {
 
 fn toml_text(value: &Value) -> String {
     match value {
-        Value::String(text) => toml::Value::from(text.as_str()).to_string().replace('\n', "\\n"),
+        // On one line; JSON escapes as TOML does, but for one character.
+        Value::String(_) => value.to_string().replace('\u{7f}', "\\u007f"),
         // Integers of TOML end at 2^63.
         Value::Number(number) if number.as_i64().is_none() && number.is_u64() => format!("\"{number}\""),
         other => other.to_string(),

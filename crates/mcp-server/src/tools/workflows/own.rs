@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::backend::Installed;
 use crate::catalog::descriptor::RESERVED;
 use crate::catalog::expose::{self, Parameter};
-use crate::catalog::{Broken, Catalog, Origin, Unusable, Workflow};
+use crate::catalog::{Broken, Catalog, Entry, Origin, Unusable, Workflow};
 use crate::error::ServerError;
 use crate::jobs;
 use crate::resources::Address;
@@ -153,9 +153,9 @@ fn wanted(catalog: &Catalog, info: Option<&ObjectInfo>) -> (Wanted, Vec<Broken>)
         } else if taken.contains(&name) {
             refuse(format!("it is no tool: there is a tool `{name}` already; rename the file"));
         } else {
-            match entry.workflow(info) {
-                Ok(workflow) => {
-                    wanted.push((entry.name.clone(), description(&name, &workflow, info)));
+            match described(entry, &name, info) {
+                Ok(description) => {
+                    wanted.push((entry.name.clone(), description));
                     taken.insert(name);
                 }
                 // It becomes one when ComfyUI is known.
@@ -167,15 +167,25 @@ fn wanted(catalog: &Catalog, info: Option<&ObjectInfo>) -> (Wanted, Vec<Broken>)
     (wanted, refused)
 }
 
+/// The tool as it is with what is installed. Some clients list the tools once, when ComfyUI isn't known yet: they are told
+/// what its own nodes take.
+fn described(entry: &Entry, name: &str, info: Option<&ObjectInfo>) -> Result<ToolDescription, Unusable> {
+    let workflow = entry.workflow(info)?;
+    if let Some(info) = info {
+        return Ok(description(name, &workflow, info));
+    }
+    let well_known = ObjectInfo::well_known();
+    Ok(description(name, &entry.workflow(Some(&well_known)).unwrap_or(workflow), &well_known))
+}
+
 /// A name that a tool can have (2025-11-25, server/tools).
 fn tool_name(workflow: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' };
     workflow.chars().take(64).map(plain).collect()
 }
 
-fn description(name: &str, workflow: &Workflow, info: Option<&ObjectInfo>) -> ToolDescription {
-    let nothing = ObjectInfo::default();
-    let analysis = analyze(&workflow.graph, info.unwrap_or(&nothing));
+fn description(name: &str, workflow: &Workflow, info: &ObjectInfo) -> ToolDescription {
+    let analysis = analyze(&workflow.graph, info);
     let mut parameters = expose::settable(workflow, &analysis);
     if workflow.parameters.is_empty() {
         let is_left_out = |name: &str| LEFT_OUT.iter().any(|left| is_one_of(name, left));

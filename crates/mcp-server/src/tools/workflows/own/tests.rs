@@ -44,5 +44,7 @@ fn tools_are_few_and_the_others_are_told() {
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), "tool = true")).collect();
     let (tools, refused) = wanted(&catalog(&files), None);
     assert_eq!((tools.len(), refused.len()), (MAX_TOOLS, 2));
+    let properties = tools[0].1.input_schema["properties"].as_object().unwrap();
+    assert_eq!(properties["steps"]["type"], "integer", "also while ComfyUI isn't known");
     assert!(refused[0].problem.contains("run_workflow"), "{refused:?}");
 }
