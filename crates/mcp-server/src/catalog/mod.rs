@@ -24,6 +24,7 @@ use self::descriptor::{Descriptor, Seed};
 pub use self::document::{Document, Opened};
 use self::expose::Parameter;
 use self::folder::Stamps;
+use crate::plan::MAX_NODES;
 
 /// A workflow that can be run.
 #[derive(Debug, Clone)]
@@ -184,6 +185,11 @@ impl Entry {
     /// exposes is found.
     pub fn workflow(&self, info: Option<&ObjectInfo>) -> Result<Workflow, Unusable> {
         let Opened { mut graph, packs, problems, randomized } = self.document.open(info)?;
+        // What a client sends has a limit, and an editor's file grows when it is converted.
+        if matches!(self.origin, Origin::Saved | Origin::Call) && graph.nodes.len() > MAX_NODES {
+            let problem = format!("it has {} nodes, and at most {MAX_NODES} are taken", graph.nodes.len());
+            return Err(Unusable::Wrong(problem));
+        }
         let parameters = expose::expose(&mut graph, &self.descriptor, info)
             .map_err(|fault| Unusable::Wrong(folder::in_sidecar(&self.name, &fault)))?;
         Ok(Workflow {

@@ -60,16 +60,10 @@ impl Chosen {
     fn workflow(&self, info: &ObjectInfo) -> Result<Workflow, ServerError> {
         match self {
             Self::Stored(catalog, name) => plan::find(catalog, Some(info), name),
-            Self::Brought(entry) => {
-                let workflow = entry.workflow(Some(info)).map_err(|unusable| match unusable {
-                    Unusable::Wrong(problem) => {
-                        ServerError::InvalidArgument { field: "graph".into(), problem }
-                    }
-                    Unusable::Waiting => ServerError::unusable(&entry.name, &unusable),
-                })?;
-                plan::check_size(workflow.graph.nodes.len())?;
-                Ok(workflow)
-            }
+            Self::Brought(entry) => entry.workflow(Some(info)).map_err(|unusable| match unusable {
+                Unusable::Wrong(problem) => ServerError::InvalidArgument { field: "graph".into(), problem },
+                Unusable::Waiting => ServerError::unusable(&entry.name, &unusable),
+            }),
         }
     }
 }
