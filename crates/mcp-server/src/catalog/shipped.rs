@@ -103,6 +103,8 @@ const MODEL_FILES: &[ModelFile] = &[
     file("flux2_dev_fp8mixed.safetensors", "diffusion_models", "https://huggingface.co/Comfy-Org/flux2-dev/resolve/main/split_files/diffusion_models/flux2_dev_fp8mixed.safetensors"),
     file("flux-2-klein-4b.safetensors", "diffusion_models", "https://huggingface.co/Comfy-Org/flux2-klein/resolve/main/split_files/diffusion_models/flux-2-klein-4b.safetensors"),
     file("flux-2-klein-base-4b.safetensors", "diffusion_models", "https://huggingface.co/Comfy-Org/flux2-klein/resolve/main/split_files/diffusion_models/flux-2-klein-base-4b.safetensors"),
+    file("flux-2-klein-9b-fp8.safetensors", "diffusion_models", "https://huggingface.co/black-forest-labs/FLUX.2-klein-9b-fp8/resolve/main/flux-2-klein-9b-fp8.safetensors"),
+    file("flux-2-klein-base-9b-fp8.safetensors", "diffusion_models", "https://huggingface.co/black-forest-labs/FLUX.2-klein-base-9b-fp8/resolve/main/flux-2-klein-base-9b-fp8.safetensors"),
     file("qwen_image_fp8_e4m3fn.safetensors", "diffusion_models", "https://huggingface.co/Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files/diffusion_models/qwen_image_fp8_e4m3fn.safetensors"),
     file("qwen_image_edit_2511_fp8mixed.safetensors", "diffusion_models", "https://huggingface.co/Comfy-Org/Qwen-Image-Edit_ComfyUI/resolve/main/split_files/diffusion_models/qwen_image_edit_2511_fp8mixed.safetensors"),
     file("z_image_bf16.safetensors", "diffusion_models", "https://huggingface.co/Comfy-Org/z_image/resolve/main/split_files/diffusion_models/z_image_bf16.safetensors"),

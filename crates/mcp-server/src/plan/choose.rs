@@ -1,6 +1,6 @@
 //! What is taken when a call doesn't say: the workflow's kind, the model files, the size.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use workflow_analyzer::{Analysis, Graph, Input, ObjectInfo};
 
@@ -69,6 +69,12 @@ pub(super) fn controlnet<'a>(options: &[&'a str], model: &str) -> Option<&'a str
     options.iter().copied().find(|option| goes_with("controlnet", option, model))
 }
 
+/// A ControlNet for the model, where one is known.
+pub(super) fn example_controlnet(model: &str) -> Option<&'static ModelFile> {
+    let is_sd15 = |family: &Family| family.from_text == Some("txt2img");
+    model_file("control_v11p_sd15_canny_fp16.safetensors").filter(|_| family_of(model).is_none_or(is_sd15))
+}
+
 /// The workflow that a family has for the task.
 fn workflow_of(family: &Family, task: Task) -> Option<&'static str> {
     let from_text = family.from_text;
@@ -101,9 +107,10 @@ pub(super) fn choose<'a>(
     if let Some(name) = model {
         return for_model(info, installed::named(info, name)?, task);
     }
-    let mut ranked = ranked(info, catalog, task);
+    let mut ranked = ranked(info, task);
     ranked.sort_by_key(|(rank, ..)| *rank);
-    let best = ranked.into_iter().next().map(|(_, workflow, chosen, _)| (workflow, chosen));
+    let best = ranked.into_iter().find(|(_, workflow, ..)| has_classes(info, catalog, workflow));
+    let best = best.map(|(_, workflow, chosen, _)| (workflow, chosen));
     best.ok_or_else(|| ServerError::NoModelInstalled(installed::smallest_missing(info)))
 }
 
@@ -147,8 +154,8 @@ enum Rank {
 
 type Ranked<'a> = (Rank, &'static str, Chosen<'a>, &'a str);
 
-/// Every model that can do the task, in the order of the lists.
-fn ranked<'a>(info: &'a ObjectInfo, catalog: &Catalog, task: Task) -> Vec<Ranked<'a>> {
+/// Every model that can do the task, in the order of the lists, if this ComfyUI is new enough.
+fn ranked(info: &ObjectInfo, task: Task) -> Vec<Ranked<'_>> {
     let mut ranked = Vec::new();
     for model in installed::models(info) {
         let family = family_of(model.file).filter(|family| workflow_of(family, task).is_some());
@@ -166,9 +173,7 @@ fn ranked<'a>(info: &'a ObjectInfo, catalog: &Catalog, task: Task) -> Vec<Ranked
             }
             continue;
         };
-        let Some(workflow) = workflow_of(family, task).filter(|name| has_classes(info, catalog, name)) else {
-            continue;
-        };
+        let Some(workflow) = workflow_of(family, task) else { continue };
         let rank = if family.is_editor && task != Task::Edit { Rank::Editor } else { Rank::Known };
         if let Ok(set) = installed::complete(info, family, model, Fit::Named) {
             ranked.push((rank, workflow, Chosen::Set(set), model.file));
@@ -202,8 +207,11 @@ fn has_classes(info: &ObjectInfo, catalog: &Catalog, workflow: &str) -> bool {
 
 /// The models that make pictures, the default first.
 pub(super) fn paintable<'a>(info: &'a ObjectInfo, catalog: &Catalog) -> Vec<&'a str> {
-    let mut ranked = ranked(info, catalog, Task::Text);
+    let mut ranked = ranked(info, Task::Text);
     ranked.sort_by_key(|(rank, ..)| *rank);
+    let workflows: BTreeSet<_> = ranked.iter().map(|(_, workflow, ..)| *workflow).collect();
+    let able: Vec<_> = workflows.into_iter().filter(|name| has_classes(info, catalog, name)).collect();
+    ranked.retain(|(_, workflow, ..)| able.contains(workflow));
     // What is for something else is offered where there is nothing else; one for inpainting may be wanted.
     let only = ranked.iter().all(|(rank, ..)| *rank == Rank::Other);
     let offered = |file: &str, rank: Rank| only || rank != Rank::Other || has(file, &["inpaint"]);

@@ -100,7 +100,7 @@ pub(super) static FAMILIES: &[Family] = &[
         words: &[&["klein", "base", "9b"]],
         from_text: Some("flux2_klein_base"),
         encoders: Some(KLEIN_OF_9B),
-        models: &["flux-2-klein-base-4b.safetensors"],
+        models: &["flux-2-klein-base-9b-fp8.safetensors"],
         ..FLUX2
     },
     Family {
@@ -117,7 +117,7 @@ pub(super) static FAMILIES: &[Family] = &[
         from_text: Some("flux2_klein"),
         edit: Some("flux2_klein_edit"),
         encoders: Some(KLEIN_OF_9B),
-        models: &["flux-2-klein-4b.safetensors"],
+        models: &["flux-2-klein-9b-fp8.safetensors"],
         ..FLUX2
     },
     Family {

@@ -222,7 +222,10 @@ pub(super) fn for_workflow<'a>(
     for family in &families {
         match of_family(info, family) {
             Ok(set) => return Ok(Some(set)),
-            Err(files) if least.as_ref().is_none_or(|least| files.len() < least.len()) => least = Some(files),
+            // Of equally many, those of the later family: of klein that is the smaller model.
+            Err(files) if least.as_ref().is_none_or(|least| files.len() <= least.len()) => {
+                least = Some(files);
+            }
             Err(_) => {}
         }
     }

@@ -27,7 +27,7 @@ use self::draft::Draft;
 pub use self::files::forget_folder;
 pub use self::installed::missing;
 pub use self::overrides::images;
-use crate::catalog::shipped::{ModelFile, model_file};
+use crate::catalog::shipped::ModelFile;
 use crate::catalog::{Catalog, Document, Origin, Workflow};
 use crate::error::{ServerError, line};
 
@@ -350,7 +350,7 @@ fn attach_control(draft: &mut Draft<'_>, control: &Control) -> Result<(), Server
         None => choose::controlnet(&options, loaded).ok_or_else(|| ServerError::NothingInstalled {
             kind: "controlnet".into(),
             class: "ControlNetLoader".into(),
-            example: model_file("control_v11p_sd15_canny_fp16.safetensors").map(ModelFile::place),
+            example: choose::example_controlnet(loaded).map(ModelFile::place),
         })?,
     };
     let control = ControlNet {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use workflow_analyzer::ObjectInfo;
 
-use super::super::{Plan, Source, find, image, is_runnable, missing, model_choices, names};
+use super::super::{GraphRequest, Plan, Source, find, image, is_runnable, missing, model_choices, names};
 use super::{Lora, catalog, install, linked, only, picture, request};
 use crate::catalog::shipped::SHIPPED;
 use crate::error::ServerError;
@@ -328,4 +328,64 @@ fn every_family_workflow_tells_what_it_lacks_and_runs_when_it_is_there() {
         assert_eq!(runs, there.contains(&shipped.name), "{}: {:?}", shipped.name, missing(&full, &workflow));
         assert_eq!(missing(&full, &workflow).is_empty(), runs, "{}", shipped.name);
     }
+}
+
+#[test]
+fn what_a_workflow_lacks_is_of_one_family() {
+    let nothing = comfyui(&Files(&[], &[], &[], &[]));
+    let lacks = |name: &str| {
+        let workflow = find(&catalog(), Some(&nothing), name).unwrap();
+        let mut files: Vec<_> = missing(&nothing, &workflow).iter().map(|file| file.file).collect();
+        files.sort_unstable();
+        files
+    };
+    assert_eq!(
+        lacks("flux2_klein"),
+        ["flux-2-klein-4b.safetensors", "flux2-vae.safetensors", "qwen_3_4b.safetensors"]
+    );
+    assert_eq!(lacks("flux1_dev"), ["flux1-dev-fp8.safetensors"]);
+    assert_eq!(lacks("sd35"), ["sd3.5_large_fp8_scaled.safetensors"]);
+    assert_eq!(
+        lacks("wan22_i2v"),
+        [
+            "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+            "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors",
+            "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors",
+            "wan_2.1_vae.safetensors",
+        ]
+    );
+}
+
+#[test]
+fn a_video_is_sampled_by_both_models_with_what_was_given() {
+    let info = comfyui(&SOME);
+    let workflow = find(&catalog(), Some(&info), "wan22_t2v").unwrap();
+    let given = json!({"prompt": "a fox", "negative_prompt": "a dog", "seed": u64::MAX, "steps": 8, "cfg": 2.5, "frames": 33,
+        "width": 320, "fps": 24});
+    let Value::Object(parameters) = given else { panic!("{given}") };
+    let uploads = Vec::new();
+    let request = GraphRequest { workflow: &workflow, parameters, uploads, files: super::Files::All };
+    let plan = super::workflow("test", &info, request).unwrap();
+    let samplers: Vec<_> = plan
+        .graph
+        .as_object()
+        .unwrap()
+        .values()
+        .filter(|node| node["class_type"] == "SamplerCustom")
+        .collect();
+    for (sampler, half) in samplers.iter().zip(["high", "low"]) {
+        let inputs = sampler["inputs"].as_object().unwrap();
+        assert_eq!((&inputs["noise_seed"], &inputs["cfg"]), (&json!(u64::MAX), &json!(2.5)));
+        assert_eq!(linked(&plan, inputs, "positive")["inputs"]["text"], "a fox");
+        assert_eq!(linked(&plan, inputs, "negative")["inputs"]["text"], "a dog");
+        let shift = linked(&plan, inputs, "model")["inputs"].as_object().unwrap();
+        let file = linked(&plan, shift, "model")["inputs"]["unet_name"].as_str().unwrap();
+        assert!(file.contains(half), "{file} for the {half} noise");
+    }
+    assert_eq!(samplers.len(), 2);
+    assert_eq!(only(&plan, "BasicScheduler")["steps"], 8);
+    let latent = only(&plan, "EmptyHunyuanLatentVideo");
+    assert_eq!((&latent["width"], &latent["length"]), (&json!(320), &json!(33)));
+    assert_eq!(only(&plan, "CreateVideo")["fps"], 24);
+    assert_eq!(files_in(&plan).len(), 4, "{:?}", files_in(&plan));
 }
