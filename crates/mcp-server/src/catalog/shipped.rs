@@ -41,6 +41,7 @@ pub fn model_file(name: &str) -> Option<&'static ModelFile> {
     MODEL_FILES.iter().find(|file| file.file == name)
 }
 
+// No function: `include_str!` takes nothing but literals.
 macro_rules! shipped {
     ($name:literal, $description:literal) => {
         Shipped {

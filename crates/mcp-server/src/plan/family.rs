@@ -270,7 +270,7 @@ pub(super) static FAMILIES: &[Family] = &[
 ];
 
 /// Words in the names of models that are for something else than a picture from a text alone.
-const OTHER_TRADES: [&str; 26] = [
+const OTHER_TRADES: [&str; 29] = [
     "refiner",
     "inpaint",
     "svd",
@@ -279,7 +279,7 @@ const OTHER_TRADES: [&str; 26] = [
     "cascade",
     "audio",
     "upscale",
-    "hunyuan3d",
+    "hunyuan",
     "cosmos",
     "ltx",
     "wan2",
@@ -297,6 +297,9 @@ const OTHER_TRADES: [&str; 26] = [
     "controlnet",
     "qwenimage21",
     "krea2",
+    "framepack",
+    "skyreels",
+    "acestep",
 ];
 
 /// What a name of a text encoder tells; the narrower ones first.

@@ -4,6 +4,7 @@
 use workflow_analyzer::{Graph, Input, Node, NodeId, ObjectInfo};
 
 use super::installed::{Loader, Set};
+use super::names::Name;
 
 /// An output of a node.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +48,23 @@ pub(super) fn put(graph: &mut Graph, info: &ObjectInfo, set: &Set<'_>) {
         [is_unused(found.encoders, !set.encoders.is_empty()), is_unused(found.vae, set.vae.is_some())];
     for id in unused.into_iter().flatten() {
         graph.nodes.shift_remove(&id);
+    }
+    suit_edit_encoder(graph, info, set);
+}
+
+/// The first Qwen-Image-Edit, before 2509, was trained with an encoder of one image.
+fn suit_edit_encoder(graph: &mut Graph, info: &ObjectInfo, set: &Set<'_>) {
+    const PLUS: &str = "TextEncodeQwenImageEditPlus";
+    const FIRST: &str = "TextEncodeQwenImageEdit";
+    let is_later = set.models.iter().any(|model| Name::of(model.file).has("25"));
+    if is_later || info.class(FIRST).is_none() {
+        return;
+    }
+    for node in graph.nodes.values_mut().filter(|node| node.class_type == PLUS) {
+        FIRST.clone_into(&mut node.class_type);
+        if let Some(image) = node.inputs.shift_remove("image1") {
+            node.inputs.insert("image".to_owned(), image);
+        }
     }
 }
 

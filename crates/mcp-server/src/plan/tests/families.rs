@@ -231,6 +231,25 @@ fn an_image_is_edited_in_the_way_of_the_family() {
 }
 
 #[test]
+fn the_first_qwen_image_edit_has_an_encoder_of_its_own() {
+    let encoders = &["qwen_2.5_vl_7b_fp8_scaled.safetensors"];
+    for (model, class, input) in [
+        ("qwen_image_edit_fp8_e4m3fn.safetensors", "TextEncodeQwenImageEdit", "image"),
+        ("qwen_image_edit_2509_fp8_e4m3fn.safetensors", "TextEncodeQwenImageEditPlus", "image1"),
+    ] {
+        let info = comfyui(&Files(&[], &[model], encoders, &["qwen_image_vae.safetensors"]));
+        let source = Source::Image { image: picture("dog"), strength: None };
+        let plan = image("test", &info, &catalog(), &plain(source)).unwrap();
+        let encoder = linked(&plan, only(&plan, "KSampler"), "positive");
+        assert_eq!(encoder["class_type"], class, "{model}");
+        assert_eq!(
+            (&encoder["inputs"]["prompt"], encoder["inputs"][input].is_array()),
+            (&json!("a fox"), true)
+        );
+    }
+}
+
+#[test]
 fn a_negative_prompt_that_would_have_no_effect_is_refused() {
     let info = comfyui(&SOME);
     let mut request = plain(Source::Text);
