@@ -347,3 +347,48 @@ fn a_circle_of_many_nodes_is_one_short_diagnostic() {
     assert!(diagnostics[0].message.len() < 200, "{}", diagnostics[0].message);
     analyze(&graph, &info());
 }
+
+#[test]
+fn a_chain_of_ten_thousand_nodes_is_edited_and_what_it_fed_is_gone() {
+    let info = info();
+    let mut nodes = object(chain(10_000));
+    // The text is behind all of them, and so is what an edit would take away.
+    nodes["5"]["inputs"]["latent_image"] = json!(["99", 0]);
+    nodes.insert(
+        "99".to_owned(),
+        json!({ "class_type": "EmptyLatentImage", "inputs": { "width": ["100", 0] } }),
+    );
+    let mut graph = Graph::from_json(&Value::Object(nodes)).unwrap();
+    assert_eq!(analyze(&graph, &info).parameter("prompt").unwrap().bindings[0].node, "2");
+    assert_eq!(validate(&graph, &info).len(), 101);
+    edit::to_img2img(&mut graph, &info, "source.png", 0.5).unwrap();
+    assert!(graph.nodes.contains_key("100") && !graph.nodes.contains_key("99"));
+}
+
+#[test]
+fn a_graph_made_to_be_walked_again_and_again_is_walked_once() {
+    // Every sampler starts from its own picture, and all pictures are scaled one after the other.
+    let mut nodes = object(graph("img2img").to_json());
+    let (sampler, encode) = (nodes["5"].clone(), json!({ "class_type": "VAEEncode" }));
+    let mut last = "8".to_owned();
+    for n in 0..500 {
+        let [scaled, encoded, result] = [0, 1, 2].map(|of| (1_000 + 3 * n + of).to_string());
+        let inputs = json!({ "image": [last, 0], "upscale_method": "area", "scale_by": 1.0 });
+        nodes.insert(scaled.clone(), json!({ "class_type": "ImageScaleBy", "inputs": inputs }));
+        let mut node = encode.clone();
+        node["inputs"] = json!({ "pixels": [scaled, 0], "vae": ["1", 2] });
+        nodes.insert(encoded.clone(), node);
+        let mut node = sampler.clone();
+        node["inputs"]["latent_image"] = json!([encoded, 0]);
+        nodes.insert(result.clone(), node);
+        let inputs = json!({ "samples": [result, 0], "vae": ["1", 2] });
+        nodes.insert(format!("d{n}"), json!({ "class_type": "VAEDecode", "inputs": inputs }));
+        let inputs = json!({ "images": [format!("d{n}"), 0], "filename_prefix": "x" });
+        nodes.insert(format!("s{n}"), json!({ "class_type": "SaveImage", "inputs": inputs }));
+        last = scaled;
+    }
+    let (mut graph, info) = (Graph::from_json(&Value::Object(nodes)).unwrap(), info());
+    assert_eq!(problems(&graph, &info), "");
+    let error = edit::to_img2img(&mut graph, &info, "source.png", 0.5).unwrap_err();
+    assert!(error.to_string().ends_with("in more than 64 places"), "{error}");
+}

@@ -1,6 +1,6 @@
 //! Gathers inputs under the names of their roles and turns them into parameters.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -73,7 +73,8 @@ pub(super) enum Grouping {
 #[derive(Default)]
 pub(super) struct Collector<'a> {
     found: HashMap<&'static str, Vec<Found>>,
-    bound: HashSet<(&'a str, &'a str)>,
+    /// The role and the place among those of its role, of every input that has one.
+    bound: HashMap<(&'a str, &'a str), (&'static str, usize)>,
 }
 
 struct Found {
@@ -98,15 +99,22 @@ impl<'a> Collector<'a> {
         if let Some(written) = written {
             narrow(&mut kind, &written.kind);
         }
-        if !self.bound.insert((holder, held)) {
-            return self.narrow_bound(role, (holder, held), &kind);
+        if let Some((role, place)) = self.bound.get(&(holder, held)) {
+            // One more input takes its value from the same place: what is set there must suit it too.
+            if let Some(found) = self.found.get_mut(role).and_then(|of_role| of_role.get_mut(*place)) {
+                narrow(&mut found.parameter.kind, &kind);
+            }
+            return;
         }
         let default = used.and_then(|spec| spec.default.clone());
         let binding = Binding { node: holder.to_owned(), input: held.to_owned() };
         let of_role = self.found.entry(role).or_default();
         if by == Grouping::SameValue
-            && let Some(same) = of_role.iter_mut().find(|found| found.parameter.value.as_ref() == Some(value))
+            && let Some(place) =
+                of_role.iter().position(|found| found.parameter.value.as_ref() == Some(value))
+            && let Some(same) = of_role.get_mut(place)
         {
+            self.bound.insert((holder, held), (role, place));
             same.parameter.bindings.push(binding);
             narrow(&mut same.parameter.kind, &kind);
             return;
@@ -115,6 +123,7 @@ impl<'a> Collector<'a> {
             Grouping::Numbered(number) => number,
             Grouping::SameValue | Grouping::Single => of_role.len(),
         };
+        self.bound.insert((holder, held), (role, of_role.len()));
         if number >= MAX_PER_ROLE || of_role.iter().any(|found| found.number == number) {
             return;
         }
@@ -122,15 +131,6 @@ impl<'a> Collector<'a> {
         let parameter =
             Parameter { name, bindings: vec![binding], kind, value: Some(value.clone()), default };
         of_role.push(Found { number, parameter });
-    }
-
-    /// One more input takes its value from the same place: what is set there must suit it too.
-    fn narrow_bound(&mut self, role: &str, (holder, held): (&str, &str), kind: &InputKind) {
-        let is_bound = |binding: &Binding| binding.node == holder && binding.input == held;
-        let mut of_role = self.found.get_mut(role).into_iter().flatten();
-        if let Some(found) = of_role.find(|found| found.parameter.bindings.iter().any(is_bound)) {
-            narrow(&mut found.parameter.kind, kind);
-        }
     }
 
     /// Whether anything has this role.

@@ -7,7 +7,7 @@ use super::{Binding, Parameter};
 use crate::edit::EditError;
 use crate::nearest::nearest;
 use crate::trace::Trace;
-use crate::{Graph, Input, ObjectInfo};
+use crate::{Graph, Input, NodeId, ObjectInfo};
 
 /// How many similar names an error offers.
 const NEAREST: usize = 3;
@@ -30,7 +30,10 @@ pub fn input(graph: &Graph, info: &ObjectInfo, name: &str) -> Result<Parameter, 
             [] => {}
             [id] => match parameter(&trace, name, id, input) {
                 Ok(found) => return Ok(found),
-                Err(error) => refused = refused.or(Some(error)),
+                Err(Some(node)) => {
+                    refused = refused.or(Some(EditError::Linked { parameter: shortened(name), node }));
+                }
+                Err(None) => {}
             },
             several => {
                 let nodes = several.iter().take(MAX_TOLD).map(|id| (*id).to_owned()).collect();
@@ -76,28 +79,28 @@ fn nodes<'a>(graph: &'a Graph, name: &str, fits: impl Fn(&str) -> bool) -> Vec<&
     ways.iter().find_map(of_way).unwrap_or_default()
 }
 
-fn parameter(trace: &Trace<'_>, name: &str, id: &str, input: &str) -> Result<Parameter, EditError> {
+/// The input under that name; where another node works it out, fails with that node.
+fn parameter(trace: &Trace<'_>, name: &str, id: &str, input: &str) -> Result<Parameter, Option<NodeId>> {
     let spec = trace.spec(id, input);
-    let nothing = || unknown(trace.graph, name);
     let Some(held) = trace.graph.input(id, input) else {
         // Not set, and the class has it.
-        let (id, _) = trace.graph.nodes.get_key_value(id).ok_or_else(nothing)?;
-        let kind = settable(spec, None).ok_or_else(nothing)?;
+        let (id, _) = trace.graph.nodes.get_key_value(id).ok_or(None)?;
+        let kind = settable(spec, None).ok_or(None)?;
         let default = spec.and_then(|spec| spec.default.clone());
         let bindings = vec![Binding { node: id.clone(), input: input.to_owned() }];
         return Ok(Parameter { name: name.to_owned(), bindings, kind, value: None, default });
     };
-    let (id, node) = trace.graph.nodes.get_key_value(id).ok_or_else(nothing)?;
-    let (input, _) = node.inputs.get_key_value(input).ok_or_else(nothing)?;
+    let (id, node) = trace.graph.nodes.get_key_value(id).ok_or(None)?;
+    let (input, _) = node.inputs.get_key_value(input).ok_or(None)?;
     let (holder, held_at) = match (trace.holder(id, input), held) {
         (Some(holder), _) => holder,
         (None, Input::Link { node, .. }) => {
-            return Err(EditError::Linked { parameter: shortened(name), node: node.clone() });
+            return Err(Some(node.clone()));
         }
-        (None, Input::Value(_)) => return Err(nothing()),
+        (None, Input::Value(_)) => return Err(None),
     };
     let value = trace.graph.input(holder, held_at).and_then(Input::as_value);
-    let kind = settable(spec.or_else(|| trace.spec(holder, held_at)), value).ok_or_else(nothing)?;
+    let kind = settable(spec.or_else(|| trace.spec(holder, held_at)), value).ok_or(None)?;
     let default = spec.and_then(|spec| spec.default.clone());
     let bindings = vec![Binding { node: holder.to_owned(), input: held_at.to_owned() }];
     Ok(Parameter { name: name.to_owned(), bindings, kind, value: value.cloned(), default })

@@ -2,8 +2,8 @@
 
 use super::collect::{Collector, Grouping};
 use super::model_folder;
-use crate::InputKind;
 use crate::trace::Trace;
+use crate::{Input, InputKind};
 
 /// The role of a model file by the folder that it is in, where that says what it is.
 const ROLES_BY_FOLDER: [(&str, &str); 12] = [
@@ -82,7 +82,11 @@ fn collect_files<'a>(trace: &Trace<'a>, collector: &mut Collector<'a>, id: &'a s
 pub(super) fn model_files<'a>(trace: &Trace<'a>, id: &'a str) -> Vec<(&'a str, &'static str)> {
     let Some(node) = trace.node(id) else { return Vec::new() };
     let class = trace.class(id);
-    let files = node.inputs.iter().filter_map(|(name, _)| {
+    // A file that comes over a link is one by its class alone.
+    let may_be = |name: &str, input: &Input| {
+        input.as_value().is_some() || class.is_some_and(|class| class.inputs.contains_key(name))
+    };
+    let files = node.inputs.iter().filter(|(name, input)| may_be(name, input)).filter_map(|(name, _)| {
         let (holder, held) = trace.holder(id, name)?;
         let value = trace.graph.input(holder, held)?.as_value()?.as_str()?;
         model_folder(class, name, value).map(|folder| (name.as_str(), folder))

@@ -9,6 +9,9 @@ use super::{ControlNet, EditError};
 use crate::trace::{Edge, Trace};
 use crate::{ClassInfo, Graph, Input, NodeId, ObjectInfo};
 
+/// More ControlNets than this at once help nobody.
+const MAX_AT_ONCE: usize = 16;
+
 /// Where conditioning enters a sampler or guider: the positive input, and the negative one that goes with it.
 struct Entry {
     node: NodeId,
@@ -23,7 +26,10 @@ pub fn attach_controlnets(
     info: &ObjectInfo,
     controls: &[ControlNet],
 ) -> Result<(), EditError> {
-    check_places(controls.len(), "attach a ControlNet")?;
+    if controls.len() > MAX_AT_ONCE {
+        let reason = "there are more than 16";
+        return Err(EditError::NotPossible { edit: "attach the ControlNets", reason });
+    }
     let mut edited = graph.clone();
     for control in controls {
         attach_controlnet(&mut edited, info, control)?;

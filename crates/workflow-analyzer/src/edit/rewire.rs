@@ -1,5 +1,7 @@
 //! What the edits share: new nodes with all that their class asks for, moving links, and checking values.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use super::{EditError, NEAREST};
@@ -9,7 +11,7 @@ use crate::validate::is_choice;
 use crate::{ClassInfo, Graph, Input, InputKind, Node, NodeId, ObjectInfo};
 
 /// An edit that would change a graph in more places than this is refused: each costs a walk over the graph.
-const MAX_PLACES: usize = 64;
+pub(super) const MAX_PLACES: usize = 64;
 
 /// An output of a node, owned, so that it outlives changes of the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,18 +89,28 @@ pub(super) fn set(graph: &mut Graph, id: &str, name: &str, input: Input) {
 
 /// Removes a node that nobody uses any more, and what only it used. Output nodes stay.
 pub(super) fn prune(graph: &mut Graph, info: &ObjectInfo, id: &str) {
+    let mut uses: HashMap<NodeId, usize> = HashMap::new();
+    for input in graph.nodes.values().flat_map(|node| node.inputs.values()) {
+        if let Some((source, _)) = input.as_link() {
+            *uses.entry(source.to_owned()).or_default() += 1;
+        }
+    }
+    let mut unused = HashSet::new();
     let mut pending = vec![id.to_owned()];
     while let Some(id) = pending.pop() {
         let Some(node) = graph.nodes.get(&id) else { continue };
         let is_output = info.class(&node.class_type).is_none_or(|class| class.output_node);
-        let links = || graph.nodes.values().flat_map(|node| node.inputs.values().filter_map(Input::as_link));
-        if is_output || links().any(|(source, _)| source == id) {
+        if is_output || uses.get(&id).is_some_and(|count| *count > 0) || !unused.insert(id) {
             continue;
         }
-        if let Some(node) = graph.nodes.shift_remove(&id) {
-            pending.extend(node.inputs.values().filter_map(|input| Some(input.as_link()?.0.to_owned())));
+        for source in node.inputs.values().filter_map(|input| Some(input.as_link()?.0)) {
+            if let Some(count) = uses.get_mut(source) {
+                *count = count.saturating_sub(1);
+            }
+            pending.push(source.to_owned());
         }
     }
+    graph.nodes.retain(|id, _| !unused.contains(id));
 }
 
 /// Where VAEs come from: that of the node which decodes what is sampled, or else any.

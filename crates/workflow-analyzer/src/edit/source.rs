@@ -2,11 +2,11 @@
 
 mod denoise;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
-use super::rewire::{Output, add, check_places, class, prune, relink, set, users, vae};
+use super::rewire::{MAX_PLACES, Output, add, check_places, class, prune, relink, set, users, vae};
 use super::{EditError, Mask};
 use crate::analyze::file_input;
 use crate::trace::Trace;
@@ -147,11 +147,8 @@ fn start_from_image(
             return Err(EditError::NotPossible { edit, reason });
         }
     }
-    let samplers: HashSet<&NodeId> = sources.iter().map(|source| &source.sampler).collect();
-    for sampler in samplers {
-        denoise::set_denoise(graph, info, sampler, denoise)?;
-    }
-    Ok(())
+    let samplers: BTreeSet<&NodeId> = sources.iter().map(|source| &source.sampler).collect();
+    denoise::set_denoise(graph, info, &samplers, denoise)
 }
 
 /// A video or a sound doesn't start from one picture's latent; where a video takes a picture, it is a parameter.
@@ -305,11 +302,15 @@ fn scale_masks(
 }
 
 /// The latents that the first samplers start from. A second pass starts from the first one's result and is left alone.
+/// No more are looked for than an edit would refuse.
 pub(super) fn sources(trace: &Trace<'_>) -> Vec<Source> {
     let mut sampled = HashSet::new();
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     for &id in &trace.live {
+        if found.len() > MAX_PLACES {
+            break;
+        }
         let edges = trace.edges(id);
         let is_sampler = trace.is_sampler(id);
         if is_sampler || edges.iter().any(|edge| sampled.contains(edge.from.node)) {
@@ -331,7 +332,8 @@ fn latent_sources(trace: &Trace<'_>, sampler: &str, way: Vec<crate::trace::Port<
         edges.into_iter().map(|edge| (port.node.to_owned(), edge.input.to_owned()))
     });
     let mask_inputs: Vec<_> = masks.collect();
-    let sources = way.into_iter().filter(|port| trace.passed(*port, "LATENT").is_empty());
+    let sources =
+        way.into_iter().filter(|port| trace.passed(*port, "LATENT").is_empty()).take(MAX_PLACES + 1);
     let sources = sources.map(|port| {
         let image = trace.edges_of(port.node, "IMAGE").into_iter().next();
         let file = image.and_then(|edge| {

@@ -8,6 +8,9 @@ use crate::{Input, InputKind, InputSpec, Node};
 /// A value that comes through more nodes than this is not looked for any further.
 const MAX_HOPS: usize = 16;
 
+/// A node with more inputs than this isn't much like a primitive.
+const MAX_INPUTS: usize = 64;
+
 impl<'a> Trace<'a> {
     /// The input that really holds the value of `input`: itself, or that of a primitive which is linked to it, perhaps
     /// through switches, previews, and nodes that make one text or number of another.
@@ -41,6 +44,9 @@ impl<'a> Trace<'a> {
     ) -> Option<&'a str> {
         if let Some(open) = self.open_input(port.node) {
             return Some(open);
+        }
+        if node.inputs.len() > MAX_INPUTS {
+            return None;
         }
         let output = self.class(port.node).and_then(|class| class.outputs.get(port.slot));
         let family = match output.filter(|output| !is_open(&output.kind)) {

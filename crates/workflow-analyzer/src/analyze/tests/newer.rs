@@ -222,11 +222,15 @@ fn a_controlnet_that_patches_the_model_is_one() {
 #[test]
 fn what_is_set_in_one_place_for_several_must_suit_all() {
     let nodes = json!({ "20": { "class_type": "PrimitiveInt", "inputs": { "value": 7 } } });
-    let graph =
-        changed(nodes, &[("/5/inputs/seed", json!(["20", 0])), ("/5/inputs/steps", json!(["20", 0]))]);
-    let analysis = analyze(&graph, &more_info());
-    let seed = analysis.parameter("seed").unwrap();
+    let bounds = |inputs: &[(&str, Value)]| {
+        let analysis = analyze(&changed(nodes.clone(), inputs), &more_info());
+        match analysis.parameter("seed").unwrap().kind {
+            InputKind::Int { min, max, .. } => (min.unwrap(), max.unwrap()),
+            _ => panic!("a seed is an integer"),
+        }
+    };
+    let linked = json!(["20", 0]);
     // ComfyUI holds the primitive to its own bounds too.
-    let InputKind::Int { min, max, .. } = seed.kind else { panic!("{seed:?}") };
-    assert_eq!((min, max), (Some(0), Some(i64::MAX.into())));
+    assert_eq!(bounds(&[("/5/inputs/seed", linked.clone())]), (0, i64::MAX.into()));
+    assert_eq!(bounds(&[("/5/inputs/seed", linked.clone()), ("/5/inputs/steps", linked)]), (1, 10_000));
 }

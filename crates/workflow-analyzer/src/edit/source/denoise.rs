@@ -1,34 +1,68 @@
 //! How much of a source image a sampler changes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
 use crate::edit::EditError;
 use crate::edit::rewire::{Output, add, set};
 use crate::trace::Trace;
-use crate::{Graph, Input, ObjectInfo};
+use crate::{Graph, Input, NodeId, ObjectInfo};
+
+/// How the strength of one sampler is set.
+enum Way {
+    /// An input says how much.
+    Set { node: String, input: String },
+    /// The sampler is told steps, and starts with a later one.
+    Start { sampler: String, step: u64 },
+    /// The sampler gets the last of its sigmas.
+    Cut { sampler: String, input: String, sigmas: Output },
+}
 
 /// Sets the strength where the sampler or its scheduler has one; else starts later in the steps, or cuts the sigmas.
 pub(super) fn set_denoise(
     graph: &mut Graph,
     info: &ObjectInfo,
-    sampler: &str,
+    samplers: &BTreeSet<&NodeId>,
     denoise: f64,
 ) -> Result<(), EditError> {
     if !(0.0..=1.0).contains(&denoise) {
         let (parameter, bounds) = ("denoise".to_owned(), "from 0 to 1".to_owned());
         return Err(EditError::OutOfRange { parameter, value: denoise.to_string(), bounds });
     }
-    let holder = holder(&Trace::new(graph, info), sampler);
-    if let Some((id, input)) = holder {
-        set(graph, &id, &input, json!(denoise).into());
-    } else if let Some(start) = later_start(graph, sampler, denoise) {
-        set(graph, sampler, "start_at_step", json!(start).into());
-    } else {
-        cut_sigmas(graph, info, sampler, denoise)?;
+    let ways: Vec<Way> = {
+        let trace = Trace::new(graph, info);
+        samplers.iter().map(|sampler| way(&trace, sampler, denoise)).collect::<Result<_, _>>()?
+    };
+    for way in ways {
+        match way {
+            Way::Set { node, input } => set(graph, &node, &input, json!(denoise).into()),
+            Way::Start { sampler, step } => set(graph, &sampler, "start_at_step", json!(step).into()),
+            Way::Cut { sampler, input, sigmas } => {
+                let split = crate::edit::rewire::class(info, "SplitSigmasDenoise")?;
+                let inputs = vec![("sigmas", sigmas.link()), ("denoise", json!(denoise).into())];
+                let split = add(graph, split, "Strength", inputs);
+                // Output 1 holds the low sigmas: those of the last steps.
+                set(graph, &sampler, &input, Input::link(&split, 1));
+            }
+        }
     }
     Ok(())
+}
+
+fn way(trace: &Trace<'_>, sampler: &str, denoise: f64) -> Result<Way, EditError> {
+    if let Some((node, input)) = holder(trace, sampler) {
+        return Ok(Way::Set { node, input });
+    }
+    let sampler_id = sampler.to_owned();
+    if let Some(step) = later_start(trace.graph, sampler, denoise) {
+        return Ok(Way::Start { sampler: sampler_id, step });
+    }
+    let reason = "its sampler has no strength that can be set";
+    let edges = trace.edges_of(sampler, "SIGMAS");
+    let edge =
+        edges.first().ok_or(EditError::NotPossible { edit: "keep a part of the source image", reason })?;
+    Ok(Way::Cut { sampler: sampler_id, input: edge.input.to_owned(), sigmas: edge.from.into() })
 }
 
 /// The input that holds `denoise`: of the sampler, of its scheduler, or of a primitive linked to either.
@@ -53,22 +87,4 @@ fn later_start(graph: &Graph, sampler: &str, denoise: f64) -> Option<u64> {
     graph.input(sampler, "start_at_step")?;
     let last = number("end_at_step").map_or(steps, |end| end.min(steps)).saturating_sub(1);
     Some(((steps as f64 * (1.0 - denoise)).round() as u64).min(last))
-}
-
-fn cut_sigmas(graph: &mut Graph, info: &ObjectInfo, sampler: &str, denoise: f64) -> Result<(), EditError> {
-    let sigmas = {
-        let trace = Trace::new(graph, info);
-        let edge = trace.edges_of(sampler, "SIGMAS").into_iter().next();
-        edge.map(|edge| (edge.input.to_owned(), Output::from(edge.from)))
-    };
-    let Some((input, sigmas)) = sigmas else {
-        let reason = "its sampler has no strength that can be set";
-        return Err(EditError::NotPossible { edit: "keep a part of the source image", reason });
-    };
-    let split = crate::edit::rewire::class(info, "SplitSigmasDenoise")?;
-    let inputs = vec![("sigmas", sigmas.link()), ("denoise", json!(denoise).into())];
-    let split = add(graph, split, "Strength", inputs);
-    // Output 1 holds the low sigmas: those of the last steps.
-    set(graph, sampler, &input, Input::link(&split, 1));
-    Ok(())
 }
