@@ -6,6 +6,7 @@
 //!
 //! Nothing recurses on the depth of a file, and time and memory are bounded whatever it says.
 
+mod duplicates;
 mod emit;
 mod file;
 mod groups;
@@ -14,6 +15,7 @@ mod legacy;
 mod model;
 mod names;
 mod order;
+mod placement;
 mod problems;
 mod resolve;
 #[cfg(test)]
@@ -111,8 +113,9 @@ pub fn convert(document: &Value, info: &ObjectInfo) -> Result<Conversion, Conver
     if scopes.iter().map(inputs).sum::<usize>() > MAX_HOST_INPUTS {
         return Err(ConvertError::TooLarge);
     }
-    let mut graphs: Vec<_> =
-        scopes.into_iter().map(|scope| model::Graph::new(scope, info, &hosts, &slots)).collect();
+    let mut budget = placement::MAX_PLACING;
+    let graphs = scopes.into_iter().map(|scope| model::Graph::new(scope, info, &hosts, &slots, &mut budget));
+    let mut graphs = graphs.collect::<Result<Vec<_>, _>>()?;
     let mut looks = 0;
     for position in order {
         hosts::set_values(&mut graphs, position, &mut looks)?;

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use editor::{DynamicOption, Editor, Grow, Nested, WidgetKind};
+pub use editor::{DynamicOption, Editor, Grow, Nested, Shown, WidgetKind};
 
 /// The node classes of a server by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -28,7 +28,7 @@ pub use convert::{Conversion, ConvertError, ConvertProblem, ConvertProblemKind, 
 pub use graph::{Graph, GraphError, Input, MAX_NODES, Node, NodeId};
 pub use info::{
     ClassInfo, DynamicOption, Editor, Grow, InfoError, InputKind, InputSpec, Nested, ObjectInfo, OutputSpec,
-    WidgetKind,
+    Shown, WidgetKind,
 };
 pub use nearest::nearest;
 pub use validate::{Diagnostic, DiagnosticCode, InputFiles, Options, Severity, validate, validate_with};

@@ -86,13 +86,13 @@ pub(super) fn emit(graphs: &[Graph<'_>], problems: &mut Problems) -> Result<grap
                         take(&mut budget, input.name.len() + cost(value))?;
                         inputs.insert(input.name.to_string(), Input::Value(wrapped(value.clone())));
                     }
-                    Found::Widget(None) | Found::Nothing if input.lost => {
-                        problems.lost(&id, title, &input.name);
-                    }
                     Found::Widget(None) | Found::Nothing => {}
                     Found::Dangling => problems.dangling(&id, title, &input.name),
                     Found::Circle => problems.circle(&id, title, &input.name),
                 }
+            }
+            for input in &made.lost {
+                problems.lost(&id, title, input);
             }
             let node = Node { class_type: file.class.to_string(), inputs, title: Some(title.to_owned()) };
             if nodes.insert(id.clone(), node).is_some() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{ConvertError, groups, legacy};
+use super::{ConvertError, duplicates, groups, legacy};
 use crate::graph::MAX_NODES;
 
 /// The id that links have for the inputs of the subgraph they are in, and the one for its outputs.
@@ -77,8 +77,8 @@ pub(super) struct Socket<'a> {
     pub(super) link: Option<usize>,
     /// A link is named that isn't in the file.
     pub(super) dangling: bool,
-    /// The input belongs to a widget.
-    pub(super) widget: bool,
+    /// The input belongs to the widget of this name.
+    pub(super) widget: Option<&'a str>,
 }
 
 /// An input or output of a subgraph.
@@ -190,6 +190,7 @@ fn scope(object: &Map<String, Value>, link_objects: bool) -> Result<Scope<'_>, C
             socket.dangling = socket.link.is_none();
         }
     }
+    let same = duplicates::merge_links(&mut links, &mut nodes);
     let slots = |key| -> Vec<_> {
         objects(object, key)
             .map(|slot| Slot {
@@ -198,6 +199,7 @@ fn scope(object: &Map<String, Value>, link_objects: bool) -> Result<Scope<'_>, C
                 links: list(slot, "linkIds")
                     .iter()
                     .filter_map(|id| by_id.get(&id_text(id)?).copied())
+                    .map(|link| same.get(&link).copied().unwrap_or(link))
                     .collect(),
             })
             .collect()
@@ -243,7 +245,7 @@ pub(super) fn node(object: &Map<String, Value>) -> Result<Node<'_>, ConvertError
         kind: kind(input),
         link: None,
         dangling: false,
-        widget: input.get("widget").is_some_and(Value::is_object),
+        widget: input.get("widget").and_then(Value::as_object).map(|widget| text(widget, "name")),
     });
     Ok(Node {
         written_id: id.clone(),

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::ConvertError;
 use super::file::{End, Link, Node, Scope, Slot, Values};
+use super::placement::{self, Placed};
 use super::widgets::{self, Widget};
-use crate::info::{ClassInfo, Nested, ObjectInfo};
+use crate::info::{ClassInfo, ObjectInfo};
 
 /// A scope with its nodes made.
 pub(super) struct Graph<'a> {
@@ -28,6 +29,8 @@ pub(super) struct Made<'a> {
     /// In the editor's order, which is the order of the class and not of the file.
     pub(super) inputs: Vec<Input<'a>>,
     pub(super) widgets: Vec<Widget<'a>>,
+    /// The inputs whose links the editor loses.
+    pub(super) lost: Vec<&'a str>,
     /// For a node that stands for a subgraph: what its own widgets hold, by the subgraph's input, where that differs
     /// from the widget inside.
     pub(super) promoted: Vec<Option<Cow<'a, Value>>>,
@@ -60,8 +63,6 @@ pub(super) struct Input<'a> {
     pub(super) kind: Cow<'a, str>,
     pub(super) link: Option<usize>,
     pub(super) dangling: bool,
-    /// The editor loses the link that the file has for it.
-    pub(super) lost: bool,
     /// Its widget, by position.
     pub(super) widget: Option<usize>,
 }
@@ -74,8 +75,19 @@ impl<'a> Graph<'a> {
         info: &'a ObjectInfo,
         hosts: &HashMap<String, usize>,
         slots: &[Vec<(Cow<'a, str>, Cow<'a, str>)>],
-    ) -> Graph<'a> {
-        let mut nodes: Vec<_> = scope.nodes.iter().map(|node| make(node, info, hosts, slots)).collect();
+        budget: &mut usize,
+    ) -> Result<Graph<'a>, ConvertError> {
+        let mut incoming = vec![Vec::new(); scope.nodes.len()];
+        for (index, link) in scope.links.iter().enumerate() {
+            if let End::Node { node, slot } = link.to
+                && let Some(incoming) = incoming.get_mut(node)
+            {
+                incoming.push((slot, index));
+            }
+        }
+        let nodes = scope.nodes.iter().zip(&incoming);
+        let nodes = nodes.map(|(node, incoming)| make(node, incoming, info, hosts, slots, budget));
+        let mut nodes = nodes.collect::<Result<Vec<_>, _>>()?;
         attach(&scope, &mut nodes);
         let mut targets = vec![None; scope.links.len()];
         for (position, node) in nodes.iter().enumerate() {
@@ -92,7 +104,7 @@ impl<'a> Graph<'a> {
                 setters.entry(name).or_insert(position);
             }
         }
-        Graph { scope, nodes, targets, sources, setters }
+        Ok(Graph { scope, nodes, targets, sources, setters })
     }
 
     /// Adds an input to the subgraph that leads to these inputs of its nodes, in place of what they were linked to.
@@ -118,8 +130,8 @@ impl<'a> Graph<'a> {
         Some(slot)
     }
 
-    /// Writes the values of primitives, by their position, into the widgets that they are linked to, also through
-    /// reroutes.
+    /// Writes the values of primitives, by their position, into the widgets that they are linked to; a reroute has none,
+    /// so that they don't go further.
     pub(super) fn apply_primitives(
         &mut self,
         values: Vec<(usize, Cow<'a, Value>)>,
@@ -131,26 +143,21 @@ impl<'a> Graph<'a> {
         let mut outgoing: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, link) in self.scope.links.iter().enumerate() {
             if let End::Node { node, .. } = link.from
-                && matches!(self.nodes[node].what, What::Primitive | What::Reroute)
+                && matches!(self.nodes[node].what, What::Primitive)
             {
                 outgoing.entry(node).or_default().push(index);
             }
         }
         for (primitive, value) in values {
-            let mut pending = vec![primitive];
-            let mut seen = HashSet::from([primitive]);
-            while let Some(node) = pending.pop() {
-                for link in outgoing.get(&node).map(Vec::as_slice).unwrap_or_default() {
-                    let Some((target, input)) = self.targets[*link] else { continue };
-                    let made = &mut self.nodes[target];
-                    if let Cow::Owned(Value::String(text)) = &value {
-                        *budget = budget.checked_sub(text.len()).ok_or(ConvertError::TooLarge)?;
-                    }
-                    match made.what {
-                        What::Reroute if seen.insert(target) => pending.push(target),
-                        What::Host(_) => made.promote(input, value.clone()),
-                        _ => made.set(input, value.clone()),
-                    }
+            for link in outgoing.get(&primitive).map(Vec::as_slice).unwrap_or_default() {
+                let Some((target, input)) = self.targets[*link] else { continue };
+                let made = &mut self.nodes[target];
+                if let Cow::Owned(Value::String(text)) = &value {
+                    *budget = budget.checked_sub(text.len()).ok_or(ConvertError::TooLarge)?;
+                }
+                match made.what {
+                    What::Host(_) => made.promote(input, value.clone()),
+                    _ => made.set(input, value.clone()),
                 }
             }
         }
@@ -195,7 +202,7 @@ impl<'a> Made<'a> {
 }
 
 /// Gives the links of the table that no input names to the inputs at the places that the table says, where those have
-/// none: the editor trusts the table.
+/// none: the editor trusts the table. Nodes of known classes have them already.
 fn attach(scope: &Scope<'_>, nodes: &mut [Made<'_>]) {
     let mut named = vec![false; scope.links.len()];
     for link in scope.nodes.iter().flat_map(|node| &node.sockets).filter_map(|socket| socket.link) {
@@ -203,7 +210,8 @@ fn attach(scope: &Scope<'_>, nodes: &mut [Made<'_>]) {
     }
     for (index, link) in scope.links.iter().enumerate().filter(|(index, _)| !named[*index]) {
         if let End::Node { node, slot } = link.to
-            && let Some(input) = nodes.get_mut(node).and_then(|node| node.inputs.get_mut(slot))
+            && let Some(made) = nodes.get_mut(node).filter(|made| !matches!(made.what, What::Class(_)))
+            && let Some(input) = made.inputs.get_mut(slot)
             && input.link.is_none()
         {
             input.link = Some(index);
@@ -214,55 +222,77 @@ fn attach(scope: &Scope<'_>, nodes: &mut [Made<'_>]) {
 
 fn make<'a>(
     node: &Node<'a>,
+    incoming: &[(usize, usize)],
     info: &'a ObjectInfo,
     hosts: &HashMap<String, usize>,
     slots: &[Vec<(Cow<'a, str>, Cow<'a, str>)>],
-) -> Made<'a> {
-    let made = |what, inputs, widgets| Made { what, inputs, widgets, promoted: Vec::new() };
+    budget: &mut usize,
+) -> Result<Made<'a>, ConvertError> {
+    let made =
+        |what, inputs, widgets| Ok(Made { what, inputs, widgets, lost: Vec::new(), promoted: Vec::new() });
     if let Some(host) = hosts.get(node.class.as_ref()) {
         return made(What::Host(*host), host_inputs(node, &slots[*host]), Vec::new());
     }
     match node.class.as_ref() {
-        "Reroute" => return made(What::Reroute, extra_inputs(node, &[], true), Vec::new()),
+        "Reroute" => return made(What::Reroute, file_inputs(node), Vec::new()),
         "PrimitiveNode" => return made(What::Primitive, Vec::new(), Vec::new()),
         "Note" | "MarkdownNote" => return made(What::Note, Vec::new(), Vec::new()),
         _ => {}
     }
-    let Some(class) = info.class(&node.class) else {
-        // Of a pack that very many files use; its own part of the editor resolves them.
-        match node.class.as_ref() {
-            "SetNode" => return made(What::Setter, extra_inputs(node, &[], true), Vec::new()),
-            "GetNode" => return made(What::Getter, Vec::new(), Vec::new()),
-            _ => {}
-        }
-        let widgets = widgets::guessed(node);
-        let mut inputs = extra_inputs(node, &[], true);
-        for input in &mut inputs {
-            input.widget = widgets.iter().position(|widget| widget.name == input.name);
-        }
-        return made(What::Unknown, inputs, widgets);
+    if let Some(class) = info.class(&node.class) {
+        return make_of_class(node, incoming, class, budget);
+    }
+    // Of a pack that very many files use; its own part of the editor resolves them.
+    match node.class.as_ref() {
+        "SetNode" => return made(What::Setter, file_inputs(node), Vec::new()),
+        "GetNode" => return made(What::Getter, Vec::new(), Vec::new()),
+        _ => {}
+    }
+    let widgets = widgets::guessed(node);
+    let mut inputs = file_inputs(node);
+    for input in &mut inputs {
+        input.widget = widgets.iter().position(|widget| widget.name == input.name);
+    }
+    made(What::Unknown, inputs, widgets)
+}
+
+fn make_of_class<'a>(
+    node: &Node<'a>,
+    incoming: &[(usize, usize)],
+    class: &'a ClassInfo,
+    budget: &mut usize,
+) -> Result<Made<'a>, ConvertError> {
+    let (widgets, choices) = widgets::widgets(class, node);
+    let placed = placement::place(class, &node.sockets, incoming, &widgets, &choices, budget)?;
+    let linked: HashSet<&str> =
+        placed.iter().filter(|input| input.link.is_some()).map(|input| input.name.as_ref()).collect();
+    let there: HashSet<&str> = placed.iter().map(|input| input.name.as_ref()).collect();
+    let lost = node.sockets.iter().filter(|socket| socket.link.is_some() && !linked.contains(socket.name));
+    // Where a widget is gone from the class nobody misses the link.
+    let lost = lost.filter(|socket| socket.widget.is_none() || there.contains(socket.name));
+    let lost = lost.map(|socket| socket.name).collect();
+    let by_name: HashMap<String, usize> = widgets
+        .iter()
+        .enumerate()
+        .filter(|(_, widget)| widget.spec.is_some())
+        .map(|(position, widget)| (widget.name.to_string(), position))
+        .collect();
+    let input = |placed: Placed<'a>| {
+        let socket = placed.socket.and_then(|socket| node.sockets.get(socket));
+        let kind = match (placed.spec, socket) {
+            (None, Some(socket)) => socket.kind.clone(),
+            // What inputs that grow take may be decided by what is linked to them.
+            (Some(_), Some(socket)) if placed.name.contains('.') => socket.kind.clone(),
+            (Some(spec), _) => spec.type_names().into(),
+            (None, None) => "*".into(),
+        };
+        let dangling = placed.link.is_none() && socket.is_some_and(|socket| socket.dangling);
+        let own = placed.spec.filter(|spec| spec.has_widget()).map(|_| placed.name.as_ref());
+        let widget = own.or_else(|| socket?.widget).and_then(|widget| by_name.get(widget));
+        Input { kind, link: placed.link, dangling, widget: widget.copied(), name: placed.name }
     };
-    let widgets = widgets::widgets(class, node);
-    let mut inputs = Vec::new();
-    for (name, spec) in class.inputs.iter().filter(|(_, spec)| !spec.has_widget()) {
-        // Inputs that grow stand in the file under names of their own.
-        if !matches!(spec.editor.nested.as_deref(), Some(Nested::Grow(_))) {
-            inputs.push(Input { kind: spec.type_names().into(), ..input(node, Cow::Borrowed(name)) });
-        }
-    }
-    for (index, widget) in widgets.iter().enumerate() {
-        let Some(spec) = widget.spec else { continue };
-        let socket = input(node, widget.name.clone());
-        inputs.push(Input { kind: spec.type_names().into(), widget: Some(index), ..socket });
-    }
-    let mut extra = extra_inputs(node, &inputs, false);
-    for lost in lost_links(class, node) {
-        for input in extra.iter_mut().filter(|input| input.name == lost) {
-            input.lost = input.link.take().is_some();
-        }
-    }
-    inputs.extend(extra);
-    made(What::Class(class), inputs, widgets)
+    let inputs = placed.into_iter().map(input).collect();
+    Ok(Made { what: What::Class(class), inputs, widgets, lost, promoted: Vec::new() })
 }
 
 /// The name under which a setter keeps, or a getter finds.
@@ -273,65 +303,16 @@ pub(super) fn kept_name<'a>(node: &Node<'a>) -> Option<&'a str> {
     }
 }
 
-/// The inputs whose links the editor loses when it loads the file.
-///
-/// Where inputs grow below a choice, they stand in the file at other places than in a new node. While the editor puts
-/// them in order, the first of them takes the place that another one still has, and that one's link is gone.
-fn lost_links<'a>(class: &ClassInfo, node: &Node<'a>) -> Vec<&'a str> {
-    let mut place = class.inputs.values().filter(|spec| !spec.has_widget()).count();
-    let mut lost = Vec::new();
-    for (name, spec) in class.inputs.iter().filter(|(_, spec)| spec.has_widget()) {
-        if let Some(Nested::Options(options)) = spec.editor.nested.as_deref()
-            && let Some(first) = options.first()
-        {
-            for (sub, inner) in &first.inputs {
-                let Some(Nested::Grow(grow)) = inner.editor.nested.as_deref() else {
-                    place += 1;
-                    continue;
-                };
-                let group = format!("{name}.{sub}.");
-                let (before, rest) = node.sockets.split_at(place.min(node.sockets.len()));
-                if let Some(socket) = rest.first().filter(|socket| socket.name.starts_with(&group))
-                    && before.iter().any(|socket| socket.name.starts_with(&group))
-                {
-                    lost.push(socket.name);
-                }
-                place += grow.min + 1;
-            }
-        }
-        place += 1;
-    }
-    lost
-}
-
-/// An input with the link that the file has for this name.
-fn input<'a>(node: &Node<'a>, name: Cow<'a, str>) -> Input<'a> {
-    let socket = node.sockets.iter().find(|socket| socket.name == name);
-    Input {
-        name,
-        kind: Cow::Borrowed("*"),
-        link: socket.and_then(|socket| socket.link),
-        dangling: socket.is_some_and(|socket| socket.dangling),
-        lost: false,
+/// The inputs of a node that the file alone knows.
+fn file_inputs<'a>(node: &Node<'a>) -> Vec<Input<'a>> {
+    let inputs = node.sockets.iter().map(|socket| Input {
+        name: socket.name.into(),
+        kind: socket.kind.clone(),
+        link: socket.link,
+        dangling: socket.dangling,
         widget: None,
-    }
-}
-
-/// The file's inputs that aren't among `known`; of a widget that is gone there is no input any more.
-fn extra_inputs<'a>(node: &Node<'a>, known: &[Input<'a>], with_widgets: bool) -> Vec<Input<'a>> {
-    let names: HashSet<&str> = known.iter().map(|input| input.name.as_ref()).collect();
-    let extra =
-        node.sockets.iter().filter(|socket| (with_widgets || !socket.widget) && !names.contains(socket.name));
-    extra
-        .map(|socket| Input {
-            name: socket.name.into(),
-            kind: socket.kind.clone(),
-            link: socket.link,
-            dangling: socket.dangling,
-            lost: false,
-            widget: None,
-        })
-        .collect()
+    });
+    inputs.collect()
 }
 
 /// The inputs of a node that stands for a subgraph: one for each input of the subgraph, by name and type or by name.
@@ -354,7 +335,6 @@ fn host_inputs<'a>(node: &Node<'a>, slots: &[(Cow<'a, str>, Cow<'a, str>)]) -> V
             kind: kind.clone(),
             link: socket.and_then(|socket| socket.link),
             dangling: socket.is_some_and(|socket| socket.dangling),
-            lost: false,
             widget: None,
         }
     });

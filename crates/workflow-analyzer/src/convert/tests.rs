@@ -8,6 +8,7 @@ mod groups;
 mod hostile;
 mod hosts;
 mod links;
+mod placement;
 mod problems;
 mod subgraphs;
 mod text;

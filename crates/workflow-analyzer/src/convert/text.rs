@@ -1,7 +1,30 @@
 //! Texts that the editor changes before it sends them: choices in prompts, and tokens in file names.
 
+use serde_json::Value;
+
 /// A text doesn't grow beyond this by what replaces tokens, in bytes.
 const MAX_REPLACED: usize = 64 << 10;
+
+/// A value as JavaScript writes it in a text: `8.0` is `8`, a list has its values between commas.
+pub(super) fn written(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) if float.abs() >= 1e21 => format!("{float:e}").replace('e', "e+"),
+            Some(float) if float != 0.0 && float.abs() < 1e-6 => format!("{float:e}"),
+            // There is no negative zero in a text.
+            Some(float) => (float + 0.0).to_string(),
+            None => number.to_string(),
+        },
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| if item.is_null() { String::new() } else { written(item) });
+            items.collect::<Vec<_>>().join(",")
+        }
+        Value::Object(_) => "[object Object]".to_owned(),
+    }
+}
 
 /// A prompt without comments, with the first choice of each `{a|b}`, and `\{` as `{`.
 ///

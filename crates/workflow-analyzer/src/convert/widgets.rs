@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::file::{Node, Values};
-use super::legacy;
-use crate::info::{ClassInfo, InputKind, InputSpec, Nested, WidgetKind};
+use super::{legacy, text};
+use crate::info::{ClassInfo, InputKind, InputSpec, Nested, Shown, WidgetKind};
 
 /// A widget that has a name in the graph; those that the editor keeps to itself aren't among them.
 pub(super) struct Widget<'a> {
@@ -20,9 +20,19 @@ pub(super) struct Widget<'a> {
     pub(super) dynamic_prompts: bool,
 }
 
-/// The widgets of a node of this class in the editor's order, with the file's values or the defaults.
-pub(super) fn widgets<'a>(class: &'a ClassInfo, node: &Node<'a>) -> Vec<Widget<'a>> {
-    let mut made = Made { values: values(class, node), widgets: Vec::new() };
+/// That a dynamic combo is set.
+pub(super) struct Choice<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// What it is set to, if that is a text.
+    pub(super) key: Option<Cow<'a, str>>,
+    /// After the whole file is loaded.
+    pub(super) late: bool,
+}
+
+/// The widgets of a node of this class in the editor's order, with the file's values or the defaults, and what dynamic
+/// combos among them are set to.
+pub(super) fn widgets<'a>(class: &'a ClassInfo, node: &Node<'a>) -> (Vec<Widget<'a>>, Vec<Choice<'a>>) {
+    let mut made = Made { values: values(class, node), widgets: Vec::new(), choices: Vec::new() };
     for (name, spec) in &class.inputs {
         made.input(None, name, spec);
         if class.name == "Load3D" && name == "model_file" {
@@ -39,7 +49,7 @@ pub(super) fn widgets<'a>(class: &'a ClassInfo, node: &Node<'a>) -> Vec<Widget<'
             widget.value = Some(Cow::Owned(renamed.into()));
         }
     }
-    made.widgets
+    (made.widgets, made.choices)
 }
 
 /// What the widgets of a node whose class nobody knows may have been: the inputs that the file says belong to widgets.
@@ -61,7 +71,7 @@ pub(super) fn guessed<'a>(node: &Node<'a>) -> Vec<Widget<'a>> {
     let Values::List(mut values) = node.values else { return Vec::new() };
     let mut widgets = Vec::new();
     let controls = ["fixed", "increment", "decrement", "randomize"];
-    for socket in node.sockets.iter().filter(|socket| socket.widget) {
+    for socket in node.sockets.iter().filter(|socket| socket.widget.is_some()) {
         let Some((value, rest)) = values.split_first() else { break };
         widgets.push(widget(socket.name, value));
         values = match rest.split_first() {
@@ -83,10 +93,12 @@ fn values<'a>(class: &'a ClassInfo, node: &Node<'a>) -> Source<'a> {
         Values::List(values) => {
             // Until inputs of widget types could be forced to be links alone, files had a value for them.
             let mut forced = Vec::new();
-            for (name, spec) in
-                class.inputs.iter().filter(|(_, spec)| spec.has_widget() || spec.editor.force_input)
+            for (name, spec) in class
+                .inputs
+                .iter()
+                .filter(|(_, spec)| spec.has_widget() || spec.editor.shown == Shown::Socket)
             {
-                forced.push(spec.editor.force_input);
+                forced.push(spec.editor.shown == Shown::Socket);
                 if spec.has_control(name) {
                     forced.push(false);
                 }
@@ -125,6 +137,7 @@ impl<'a> Source<'a> {
 struct Made<'a> {
     values: Source<'a>,
     widgets: Vec<Widget<'a>>,
+    choices: Vec<Choice<'a>>,
 }
 
 impl<'a> Made<'a> {
@@ -141,19 +154,37 @@ impl<'a> Made<'a> {
             WidgetKind::Compare => None,
             _ => self.values.take(&name),
         };
-        let value = match found {
+        let mut value = match found {
             Some(value) => Some(as_held(value, kind)),
             None => default(spec, kind),
         };
-        let choice = value.as_deref().and_then(Value::as_str).map(str::to_owned);
+        let options = match spec.editor.nested.as_deref() {
+            Some(Nested::Options(options)) => options.as_slice(),
+            _ => &[],
+        };
+        let key = found.and_then(Value::as_str).map(Cow::Borrowed);
+        if found.is_some() && !options.is_empty() {
+            self.choices.push(Choice { name: name.clone(), key, late: false });
+        }
+        // Once all is loaded, a list that holds nothing takes its first choice.
+        let late = found.is_some_and(Value::is_null);
+        if late && let Some(first) = first_choice(spec, kind) {
+            value = Some(first);
+        }
+        let choice = value.as_deref().and_then(Value::as_str);
+        let option = options.iter().find(|option| Some(option.key.as_str()) == choice);
         let dynamic_prompts = spec.editor.dynamic_prompts;
         self.widgets.push(Widget { name: name.clone(), value, kind, spec: Some(spec), dynamic_prompts });
         if kind == WidgetKind::Region {
             (0..4).for_each(|_| self.values.skip());
         }
-        if let (Some(Nested::Options(options)), Some(choice)) = (spec.editor.nested.as_deref(), choice)
-            && let Some(option) = options.iter().find(|option| option.key == choice)
-        {
+        if let Some(option) = option.filter(|_| late) {
+            let values = std::mem::replace(&mut self.values, Source::List(Vec::new().into_iter()));
+            self.below(&name, &option.inputs);
+            self.values = values;
+            let key = Some(option.key.as_str().into());
+            self.choices.push(Choice { name: name.clone(), key, late: true });
+        } else if let Some(option) = option {
             self.below(&name, &option.inputs);
         }
         if spec.has_control(&name) {
@@ -200,6 +231,7 @@ impl<'a> Made<'a> {
     /// one is chosen is counted anew, whatever the file says.
     fn custom_combo(&mut self) {
         let Some(choice) = self.widgets.first_mut() else { return };
+        let has_values = choice.value.is_some();
         let choice = choice.value.get_or_insert(Cow::Owned(json!(""))).clone();
         self.extra("index", json!(-1));
         let first = self.widgets.len();
@@ -211,11 +243,19 @@ impl<'a> Made<'a> {
             }
         }
         let chosen = self.widgets[first..].iter().position(|option| option.value.as_ref() == Some(&choice));
-        if let (Some(chosen), Some(index)) =
-            (chosen.filter(|_| *choice != ""), self.widgets.get_mut(first - 1))
-        {
-            index.value = Some(Cow::Owned(json!(chosen)));
+        if let Some(index) = self.widgets.get_mut(first - 1).filter(|_| has_values) {
+            index.value = Some(Cow::Owned(chosen.map_or(json!(-1), |chosen| json!(chosen))));
         }
+    }
+}
+
+fn first_choice(spec: &InputSpec, kind: WidgetKind) -> Option<Cow<'_, Value>> {
+    match (kind, &spec.kind, spec.editor.nested.as_deref()) {
+        (WidgetKind::Combo, InputKind::Combo { options, .. }, _) => options.first().map(Cow::Borrowed),
+        (WidgetKind::DynamicCombo, _, Some(Nested::Options(options))) => {
+            Some(Cow::Owned(json!(options.first()?.key)))
+        }
+        _ => None,
     }
 }
 
@@ -223,9 +263,8 @@ impl<'a> Made<'a> {
 fn as_held(value: &Value, kind: WidgetKind) -> Cow<'_, Value> {
     match value {
         Value::Null if kind == WidgetKind::TextArea => Cow::Owned(json!("")),
-        Value::Number(_) | Value::Bool(_) if kind == WidgetKind::TextArea => {
-            Cow::Owned(value.to_string().into())
-        }
+        Value::String(_) => Cow::Borrowed(value),
+        _ if kind == WidgetKind::TextArea => Cow::Owned(text::written(value).into()),
         _ => Cow::Borrowed(value),
     }
 }
@@ -236,14 +275,8 @@ fn default(spec: &InputSpec, kind: WidgetKind) -> Option<Cow<'_, Value>> {
         return Some(Cow::Borrowed(default));
     }
     let value = match kind {
-        WidgetKind::Combo => match &spec.kind {
-            InputKind::Combo { options, .. } => return options.first().map(Cow::Borrowed),
-            _ => json!("Loading..."),
-        },
-        WidgetKind::DynamicCombo => match spec.editor.nested.as_deref() {
-            Some(Nested::Options(options)) => json!(options.first()?.key),
-            _ => return None,
-        },
+        WidgetKind::Combo if !matches!(spec.kind, InputKind::Combo { .. }) => json!("Loading..."),
+        WidgetKind::Combo | WidgetKind::DynamicCombo => return first_choice(spec, kind),
         WidgetKind::Number => json!(0),
         WidgetKind::Toggle => json!(false),
         WidgetKind::Compare => json!(["", ""]),

@@ -9,8 +9,8 @@ use super::{InputKind, InputSpec};
 pub struct Editor {
     /// The widget that is made for it; none for an input that only takes a link.
     pub widget: Option<WidgetKind>,
-    /// `forceInput`: a socket alone, though its type has a widget.
-    pub force_input: bool,
+    /// What of the two it is shown with.
+    pub shown: Shown,
     /// `control_after_generate`: whether a second widget changes the value after each run. Unless said, only integers
     /// called `seed` and `noise_seed` have one.
     pub control: Option<bool>,
@@ -20,6 +20,18 @@ pub struct Editor {
     pub upload_button: bool,
     /// What stands below an input whose own inputs change with the graph.
     pub nested: Option<Box<Nested>>,
+}
+
+/// What an input is shown with whose type has a widget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// A widget, and a socket to link instead.
+    #[default]
+    Both,
+    /// `forceInput`: a socket alone.
+    Socket,
+    /// `socketless`: a widget alone, which takes no link.
+    Widget,
 }
 
 /// The widgets that the editor knows, as far as what they hold or send differs.
@@ -85,7 +97,7 @@ pub struct Grow {
 impl InputSpec {
     /// Whether the editor shows a widget for it.
     pub(crate) fn has_widget(&self) -> bool {
-        self.editor.widget.is_some() && !self.editor.force_input
+        self.editor.widget.is_some() && self.editor.shown != Shown::Socket
     }
 
     /// Whether the editor shows a second widget that changes the value after each run.

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::editor::{DynamicOption, Editor, Grow, Nested, WidgetKind};
+use super::editor::{DynamicOption, Editor, Grow, Nested, Shown, WidgetKind};
 use super::{ClassInfo, InputKind, InputSpec, OutputSpec};
 
 /// Options of dynamic combos nest this deep at most; the nodes of ComfyUI go one level down.
@@ -92,7 +92,11 @@ fn editor(kind: &Value, options: &mut Map<String, Value>, depth: usize) -> Edito
     let uploads = ["image_upload", "animated_image_upload", "video_upload", "audio_upload"];
     Editor {
         widget,
-        force_input: flag(options, "forceInput"),
+        shown: match (flag(options, "forceInput"), flag(options, "socketless")) {
+            (true, _) => Shown::Socket,
+            (false, true) => Shown::Widget,
+            (false, false) => Shown::Both,
+        },
         control: match options.get("control_after_generate") {
             None | Some(Value::Null) => None,
             Some(Value::Bool(control)) => Some(*control),

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{InputKind, Nested, ObjectInfo, WidgetKind};
+use super::{InputKind, Nested, ObjectInfo, Shown, WidgetKind};
 
 fn kind(spec: &Value) -> InputKind {
     let document = json!({ "A": { "input": { "required": { "x": spec } }, "output": [] } });
@@ -118,7 +118,9 @@ fn what_the_editor_makes_of_inputs_is_kept() {
         (editor("b").control, editor("link").control, editor("a").control),
         (Some(true), Some(false), None)
     );
-    assert!(editor("a").dynamic_prompts && editor("link").force_input && editor("file").upload_button);
+    assert!(
+        editor("a").dynamic_prompts && editor("link").shown == Shown::Socket && editor("file").upload_button
+    );
     assert_eq!(editor("path").widget, Some(WidgetKind::Text));
     assert_eq!(editor("one").widget, None);
     assert_eq!(editor("one").nested.as_deref(), Some(&Nested::AnyOf(vec!["IMAGE".into(), "MASK".into()])));

@@ -107,6 +107,24 @@ fn long_ways_through_reroutes_end() {
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
 }
 
+#[test]
+fn inputs_that_grow_again_and_again_are_refused() {
+    // By its last digits each of them is the first, and the second is made anew for it.
+    let ids = |node: u64| (node * 4_000)..(node * 4_000 + 4_000);
+    let batch = |node: u64| {
+        let inputs: Value =
+            ids(node).map(|id| json!({ "name": format!("all.{id}x0"), "link": id })).collect();
+        json!({ "id": node, "type": "Batch", "inputs": inputs })
+    };
+    let nodes = std::iter::once(json!({ "id": 0, "type": "Sample" })).chain((1..4).map(batch));
+    let links =
+        (1..4).flat_map(|node| ids(node).map(move |id| json!([id, 0, 0, node, id % 4_000, "LATENT"])));
+    let document = file(&nodes.collect(), &links.collect());
+    let start = Instant::now();
+    assert_eq!(convert(&document, &info()).err(), Some(ConvertError::TooTangled));
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+}
+
 /// Any JSON, with the words that files have.
 fn anything() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![

@@ -163,7 +163,8 @@ fn a_primitive_writes_its_value_into_widgets() {
                 { "name": "seed", "type": "INT", "widget": { "name": "seed" }, "link": 3 }] },
         ]);
         let links = json!([[1, 1, 0, 4, 0, "INT"], [2, 1, 0, 2, 0, "INT"], [3, 2, 0, 4, 1, "INT"]]);
-        let sample = json!(["Sample", { "seed": 12, "steps": 12, "sampler": "euler" }]);
+        // A reroute has no widget, so that nothing goes beyond it.
+        let sample = json!(["Sample", { "seed": 1, "steps": 12, "sampler": "euler" }]);
         check(&file(&nodes, &links), &json!({ "4": sample }));
     }
 }
@@ -209,6 +210,58 @@ fn the_table_of_links_is_right_where_an_input_is_wrong() {
         assert_eq!(graph(&file(&nodes(wrong), &links))["4"]["inputs"]["model"], json!(["1", 0]));
     }
     assert_eq!(graph(&file(&nodes(json!(1)), &json!([])))["4"]["inputs"].get("model"), None);
+}
+
+#[test]
+fn the_table_says_where_a_link_leads() {
+    // The one that the sampler names leads to the other node.
+    let nodes = json!([
+        { "id": 1, "type": "Load" },
+        { "id": 3, "type": "Tune", "inputs": [{ "name": "model", "type": "MODEL", "link": 1 }] },
+        { "id": 4, "type": "Sample", "widgets_values": [1], "inputs": [{ "name": "model", "type": "MODEL", "link": 1 }] },
+    ]);
+    let graph = graph(&file(&nodes, &json!([[1, 1, 0, 3, 0, "MODEL"]])));
+    assert_eq!(graph["3"]["inputs"]["model"], json!(["1", 0]));
+    assert_eq!(graph["4"]["inputs"].get("model"), None);
+}
+
+#[test]
+fn a_slot_that_no_input_names_is_counted_as_the_class_counts() {
+    // The file has `negative` first; the second slot of the class is `positive`.
+    let nodes = json!([
+        { "id": 1, "type": "Encode", "widgets_values": [""] },
+        { "id": 4, "type": "Sample", "widgets_values": [1], "inputs": [
+            { "name": "negative", "type": "COND", "link": null }, { "name": "model", "type": "MODEL", "link": null }] },
+    ]);
+    let graph = graph(&file(&nodes, &json!([[1, 1, 0, 4, 1, "COND"]])));
+    assert_eq!(graph["4"]["inputs"]["positive"], json!(["1", 0]));
+}
+
+#[test]
+fn one_link_leads_to_one_slot() {
+    let nodes = |a: Value| {
+        json!([
+            { "id": 1, "type": "Encode", "widgets_values": ["x"] },
+            { "id": 2, "type": "Encode", "widgets_values": ["y"] },
+            { "id": 3, "type": "Join", "inputs": [
+                { "name": "a", "type": "COND", "link": a }, { "name": "b", "type": "COND", "link": 2 }] },
+        ])
+    };
+    let links = json!([[1, 1, 0, 3, 0, "COND"], [2, 2, 0, 3, 0, "COND"]]);
+    assert_eq!(graph(&file(&nodes(json!(1)), &links))["3"]["inputs"], json!({ "a": ["1", 0] }));
+    let named = graph(&file(&nodes(Value::Null), &links));
+    assert_eq!(named["3"]["inputs"], json!({ "b": ["2", 0] }), "of two origins the one that an input names");
+}
+
+#[test]
+fn an_input_that_is_there_twice_has_the_last_link() {
+    let nodes = json!([
+        { "id": 1, "type": "Encode", "widgets_values": ["x"] },
+        { "id": 3, "type": "Join", "inputs": [
+            { "name": "a", "type": "COND", "link": null }, { "name": "a", "type": "COND", "link": 1 }] },
+    ]);
+    let graph = graph(&file(&nodes, &json!([[1, 1, 0, 3, 1, "COND"]])));
+    assert_eq!(graph["3"]["inputs"], json!({ "a": ["1", 0] }));
 }
 
 #[test]

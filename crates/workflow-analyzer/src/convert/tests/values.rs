@@ -59,6 +59,32 @@ fn values_are_sent_as_they_are() {
 }
 
 #[test]
+fn a_list_that_holds_nothing_takes_its_first_choice() {
+    check_inputs(
+        "Sample",
+        json!([null, "fixed", null, null]),
+        &json!({ "seed": null, "steps": null, "sampler": "euler" }),
+    );
+    let pick = json!({ "how": "exact", "how.width": 512, "how.height": 256, "method": "nearest" });
+    check_inputs("Pick", json!([null, "nearest"]), &pick);
+}
+
+#[test]
+fn a_text_area_holds_what_javascript_makes_of_a_value() {
+    for (value, text) in [
+        (json!(8.0), "8"),
+        (json!(0.5), "0.5"),
+        (json!(1e21), "1e+21"),
+        (json!(1e-7), "1e-7"),
+        (json!(true), "true"),
+        (json!([1.0, null, ["a"]]), "1,,a"),
+        (json!({ "a": 1 }), "[object Object]"),
+    ] {
+        check_inputs("Encode", json!([value]), &json!({ "text": text }));
+    }
+}
+
+#[test]
 fn inputs_that_became_links_alone_had_values_in_old_files() {
     check_inputs("Forced", json!([1, 2, 3, "fixed", 4, "fixed"]), &json!({ "height": 2, "seed": 3 }));
     check_inputs("Forced", json!([2, 3, "fixed"]), &json!({ "height": 2, "seed": 3 }));
@@ -134,29 +160,6 @@ fn inputs_that_grow_are_sent_where_they_are_linked() {
 }
 
 #[test]
-fn a_link_that_the_editor_loses_is_lost_here_too() {
-    let info = crate::ObjectInfo::from_json(json!({
-        "Load": { "output": ["IMAGE"] },
-        "Edit": { "input": { "required": {
-            "prompt": ["STRING"],
-            "model": ["COMFY_DYNAMICCOMBO_V3", { "options": [{ "key": "one", "inputs": { "required": {
-                "images": ["COMFY_AUTOGROW_V3", { "template": {
-                    "input": { "required": { "image": ["IMAGE", {}] } }, "names": ["i1", "i2", "i3", "i4"], "min": 0 } }] } } }] }] } },
-            "output": [] },
-    }));
-    let input = |n: u64| json!({ "name": format!("model.images.i{n}"), "type": "IMAGE", "link": n });
-    let nodes = json!([{ "id": 1, "type": "Load" }, { "id": 2, "type": "Edit", "inputs": [input(1), input(2), input(3)] }]);
-    let links = json!([[1, 1, 0, 2, 0, "IMAGE"], [2, 1, 0, 2, 1, "IMAGE"], [3, 1, 0, 2, 2, "IMAGE"]]);
-    let conversion = crate::convert(&file(&nodes, &links), &info.unwrap()).unwrap();
-    let graph = conversion.graph.to_json();
-    let linked =
-        json!({ "prompt": "", "model": "one", "model.images.i1": ["1", 0], "model.images.i3": ["1", 0] });
-    assert_eq!(graph["2"]["inputs"], linked, "the first has the second place in a new node");
-    let lost = crate::ConvertProblemKind::LostLink { input: "model.images.i2".to_owned() };
-    assert_eq!(conversion.problems[0].kind, lost);
-}
-
-#[test]
 fn what_extensions_of_the_editor_add_is_sent_too() {
     let mut info = super::info();
     let others = crate::ObjectInfo::from_json(json!({
@@ -170,6 +173,12 @@ fn what_extensions_of_the_editor_add_is_sent_too() {
     assert_eq!(
         inputs("CustomCombo", json!(["b", 0, "a", "b", "", "c"])),
         json!({ "choice": "b", "index": 1, "option1": "a", "option2": "b", "option3": "" })
+    );
+    assert_eq!(inputs("CustomCombo", json!(["x", 3, "a"]))["index"], -1);
+    assert_eq!(
+        inputs("CustomCombo", json!(["", 0, "a", ""]))["index"],
+        1,
+        "the empty one to write the next into"
     );
     assert_eq!(inputs("CustomCombo", json!(["a", 7, "a"]))["option2"], "");
     assert_eq!(inputs("CustomCombo", Value::Null), json!({ "choice": "", "index": -1, "option1": "" }));
