@@ -45,8 +45,8 @@ async fn run(options: Options) -> Result<ExitCode> {
     println!("{kind} {} at {}\n", target.version, target.url);
     let wanted =
         |name: &str| options.filters.is_empty() || options.filters.iter().any(|part| name.contains(part));
-    let real_only = (target.engine == Engine::Real).then(real_only);
-    let cases: Vec<_> = real_only.into_iter().chain(cases()).filter(|case| wanted(case.name)).collect();
+    let real_only = (target.engine == Engine::Real).then(real_only).into_iter().flatten();
+    let cases: Vec<_> = real_only.chain(cases()).filter(|case| wanted(case.name)).collect();
     if cases.is_empty() {
         bail!("no case has {:?} in its name", options.filters);
     }

@@ -8,8 +8,8 @@ use tests::e2e::{Case, Engine, Pace, Target, cases};
 use tests::{binaries, comfy};
 
 /// The groups of cases, each of which is a test here.
-const GROUPS: [&str; 9] =
-    ["workflows", "tools", "pictures", "recorded", "control", "queue", "restart", "input", "cli"];
+const GROUPS: [&str; 10] =
+    ["workflows", "tools", "pictures", "recorded", "saved", "control", "queue", "restart", "input", "cli"];
 /// Cases of a group that run at once; they wait more than they work.
 const AT_ONCE: usize = 4;
 
@@ -66,6 +66,11 @@ async fn pictures() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded() -> Result<()> {
     group("recorded").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn saved() -> Result<()> {
+    group("saved").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

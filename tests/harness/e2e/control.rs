@@ -6,7 +6,7 @@ use mcp_client::JobState;
 use mcp_protocol::wire::ProgressUpdate;
 use serde_json::{Value, json};
 
-use super::target::{fresh_seed, installed, small};
+use super::target::{checkpoint, fresh_seed, small};
 use super::{Case, Target};
 use crate::wait::{LONG, until};
 
@@ -44,7 +44,7 @@ async fn progress(target: &Target) -> Result<String> {
 /// Two samplers of the same work: at the end of the first, half is done.
 async fn progress_over_graph(target: &Target) -> Result<String> {
     let (_gateway, client) = target.gateway().await?;
-    let graph = two_samplers(&installed(&client, "checkpoints").await?);
+    let graph = two_samplers(&checkpoint(&client).await?);
     let (_, updates) = client.finish_with_progress("run_workflow", json!({"graph": graph})).await?;
     check(&updates)?;
     let last_steps: Vec<_> = updates
@@ -57,8 +57,7 @@ async fn progress_over_graph(target: &Target) -> Result<String> {
     Ok(format!("{middle:.0} % after the first of two samplers"))
 }
 
-fn two_samplers(checkpoints: &[String]) -> Value {
-    let checkpoint = checkpoints.iter().find(|name| !name.contains("corrupt")).unwrap_or(&checkpoints[0]);
+fn two_samplers(checkpoint: &str) -> Value {
     let sampler = |latent: &str, denoise: f64| {
         json!({"class_type": "KSampler", "inputs": {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0],
             "latent_image": [latent, 0], "seed": fresh_seed(), "steps": 10, "cfg": 5.0, "sampler_name": "euler",

@@ -12,6 +12,7 @@ mod pictures;
 mod queue;
 mod recorded;
 mod restart;
+mod saved;
 mod target;
 mod tools;
 mod workflows;
@@ -73,9 +74,9 @@ impl std::fmt::Debug for Case {
     }
 }
 
-/// What is only asked of a real ComfyUI: the tests of the suite ask it of the sandbox.
-pub fn real_only() -> Case {
-    comfyui::CONTRACT
+/// What is only asked of a real ComfyUI: the sandbox can't do it, or is asked by the tests of the suite.
+pub fn real_only() -> [Case; 2] {
+    [comfyui::CONTRACT, saved::MEDIA]
 }
 
 /// All cases, in the order in which a person would look at them.
@@ -85,6 +86,7 @@ pub fn cases() -> Vec<Case> {
         tools::CASES,
         pictures::CASES,
         recorded::CASES,
+        saved::CASES,
         control::CASES,
         queue::CASES,
         restart::CASES,

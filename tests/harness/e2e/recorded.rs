@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use mcp_client::Job;
 use serde_json::{Map, Value, json};
 
-use super::target::{fresh_seed, installed, with};
+use super::target::{checkpoint, fresh_seed, installed, with};
 use super::{Case, Target};
 use crate::client::Client;
 use crate::{comfy, images};
@@ -32,13 +32,13 @@ pub(super) const CASES: &[Case] = &[
 const BEYOND_DOUBLES: u64 = 9_007_199_254_740_993;
 
 /// A graph as ComfyUI keeps it, and the job that it was made for.
-struct Run {
-    job: Job,
-    nodes: Map<String, Value>,
+pub(super) struct Run {
+    pub(super) job: Job,
+    pub(super) nodes: Map<String, Value>,
 }
 
 /// Calls a tool, waits for its job, and reads the one prompt that is new.
-async fn run(target: &Target, client: &Client, tool: &str, arguments: Value) -> Result<Run> {
+pub(super) async fn run(target: &Target, client: &Client, tool: &str, arguments: Value) -> Result<Run> {
     let before: BTreeSet<String> = target.prompts().await?;
     let job = client.finish(tool, arguments).await?.job()?;
     let after = target.prompts().await?;
@@ -52,14 +52,14 @@ async fn run(target: &Target, client: &Client, tool: &str, arguments: Value) -> 
 
 impl Run {
     /// The inputs of the only node of a class.
-    fn only(&self, class: &str) -> Result<&Value> {
+    pub(super) fn only(&self, class: &str) -> Result<&Value> {
         let found: Vec<_> = self.nodes.values().filter(|node| node["class_type"] == class).collect();
         ensure!(found.len() == 1, "{} nodes of {class}", found.len());
         Ok(&found[0]["inputs"])
     }
 
     /// The node that an input is linked to, which must be of the class: its inputs.
-    fn behind(&self, inputs: &Value, input: &str, class: &str) -> Result<&Value> {
+    pub(super) fn behind(&self, inputs: &Value, input: &str, class: &str) -> Result<&Value> {
         let id = inputs[input][0].as_str().with_context(|| format!("{input} is not linked: {inputs}"))?;
         let node = self.nodes.get(id).with_context(|| format!("there is no node {id}"))?;
         ensure!(node["class_type"] == class, "behind {input} is {} and not {class}", node["class_type"]);
@@ -67,13 +67,13 @@ impl Run {
     }
 
     /// The sampler whose picture is saved, whatever is done to the picture on the way.
-    fn sampler(&self) -> Result<&Value> {
+    pub(super) fn sampler(&self) -> Result<&Value> {
         let decode = self.behind(self.only("SaveImage")?, "images", "VAEDecode")?;
         self.behind(decode, "samples", "KSampler")
     }
 
     /// The text behind an input of the sampler, with so many ControlNets before it.
-    fn text(&self, input: &str, controls: usize) -> Result<&Value> {
+    pub(super) fn text(&self, input: &str, controls: usize) -> Result<&Value> {
         let mut at = self.sampler()?;
         for _ in 0..controls {
             at = self.behind(at, input, "ControlNetApplyAdvanced")?;
@@ -110,7 +110,7 @@ impl Run {
     }
 }
 
-fn check(found: &Value, given: &Value, name: &str) -> Result<()> {
+pub(super) fn check(found: &Value, given: &Value, name: &str) -> Result<()> {
     let same = match (found.as_f64(), given.as_f64()) {
         // 7 and 7.0 are one value; integers are compared in full.
         (Some(found_number), Some(given_number)) if !(found.is_u64() && given.is_u64()) => {
@@ -273,8 +273,7 @@ async fn controlnet_workflow(target: &Target) -> Result<String> {
 async fn two_controlnets(target: &Target) -> Result<String> {
     let (_gateway, client) = target.gateway().await?;
     let file = installed(&client, "controlnet").await?[0].clone();
-    let checkpoints = installed(&client, "checkpoints").await?;
-    let checkpoint = checkpoints.iter().find(|name| !name.contains("corrupt")).unwrap_or(&checkpoints[0]);
+    let checkpoint = checkpoint(&client).await?;
     let text =
         |text: &str| json!({"class_type": "CLIPTextEncode", "inputs": {"text": text, "clip": ["1", 1]}});
     let load = || json!({"class_type": "LoadImage", "inputs": {"image": "example.png"}});

@@ -122,3 +122,9 @@ pub(super) async fn installed(client: &Client, kind: &str) -> Result<Vec<String>
     ensure!(!names.is_empty(), "this ComfyUI has no {kind}; the case needs one");
     Ok(names)
 }
+
+/// A checkpoint that can be loaded: a real ComfyUI has one among them that can't, for what happens then.
+pub(super) async fn checkpoint(client: &Client) -> Result<String> {
+    let names = installed(client, "checkpoints").await?;
+    names.into_iter().find(|name| !name.contains("corrupt")).context("no checkpoint can be loaded")
+}
