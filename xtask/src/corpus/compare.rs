@@ -8,8 +8,8 @@ use serde_json::Value;
 /// Longer values are cut in messages.
 const MAX_SHOWN: usize = 120;
 
-/// What differs: the same nodes, classes and inputs are expected. `_meta` doesn't count, and an id with a colon in it may
-/// be another one as long as it is the same other one everywhere.
+/// What differs: the same nodes, classes and inputs are expected. `_meta` doesn't count, and what follows the first colon
+/// of an id may be something else as long as it is the same everywhere.
 pub(super) fn differences(expected: &Value, got: &Value) -> Vec<String> {
     let (Value::Object(expected), Value::Object(got)) = (expected, got) else {
         return vec!["a graph is an object".to_owned()];
@@ -136,9 +136,15 @@ fn renaming<'a>(expected: &Nodes<'a>, got: &Nodes<'a>) -> HashMap<&'a str, &'a s
         let candidates: Vec<&str> = got.0.keys().copied().filter(|other| !taken.contains(other)).collect();
         let guess = candidates
             .iter()
-            .filter(
-                |other| if inner { other.contains(':') && got.0[*other].0 == *class } else { *other == id },
-            )
+            .filter(|other| {
+                if inner {
+                    other.split(':').next() == id.split(':').next()
+                        && other.contains(':')
+                        && got.0[*other].0 == *class
+                } else {
+                    *other == id
+                }
+            })
             .max_by_key(|other| (own[id] == others[*other], *other == id));
         if let Some(guess) = guess {
             taken.insert(guess);
@@ -153,9 +159,8 @@ fn colours<'a>(nodes: &Nodes<'a>) -> HashMap<&'a str, u64> {
     let colour = |id: &str, class: &str, inputs: &BTreeMap<&str, &'a Value>| {
         let mut hasher = DefaultHasher::new();
         class.hash(&mut hasher);
-        if !id.contains(':') {
-            id.hash(&mut hasher);
-        }
+        // Of a node inside the outermost id stays.
+        id.split_inclusive(':').next().hash(&mut hasher);
         for (name, value) in inputs {
             name.hash(&mut hasher);
             match nodes.link(value) {

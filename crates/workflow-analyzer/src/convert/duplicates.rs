@@ -1,8 +1,17 @@
 //! What a file has twice, and the editor once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::file::{End, Link, Node};
+use serde_json::Value;
+
+use super::file::{End, Link, Node, id_text};
+
+/// The nodes of a subgraph, of those with one id the first.
+pub(super) fn without_twins(nodes: &[Value]) -> Vec<&Value> {
+    let mut seen = HashSet::new();
+    let first = |node: &&Value| node.get("id").and_then(id_text).is_none_or(|id| seen.insert(id));
+    nodes.iter().filter(first).collect()
+}
 
 /// Leaves one link to each input of a node, and gives the others' inputs that one; tells which is in whose place.
 ///

@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::file::Mode;
 use super::model::{Graph, What};
-use super::names::Names;
+use super::names::{self, Names};
 use super::problems::Problems;
 use super::resolve::{Found, Inside, Instance, Resolver};
 use super::widgets::Widget;
 use super::{ConvertError, text};
 use crate::graph::{self, Input, MAX_NODES, Node};
-use crate::info::{ClassInfo, WidgetKind};
+use crate::info::WidgetKind;
 
 /// What the values of all nodes may take, in bytes of JSON or so: a subgraph's are repeated wherever it stands.
 pub(super) const MAX_VALUES: usize = 128 << 20;
@@ -130,7 +130,8 @@ fn cost(value: &Value) -> usize {
 
 /// What a widget sends.
 fn sent(names: &Names<'_, '_>, what: What<'_>, widget: &Widget<'_>, value: &Value) -> Value {
-    let is_save = matches!(what, What::Class(class) if names_files(class, &widget.name));
+    let is_save =
+        matches!(what, What::Class(class) if names::saves(&class.name)) && widget.name == "filename_prefix";
     match value {
         Value::String(prompt) if widget.dynamic_prompts => text::dynamic_prompt(prompt).into(),
         Value::String(name) if is_save => names.replace_tokens(name).into(),
@@ -142,18 +143,4 @@ fn sent(names: &Names<'_, '_>, what: What<'_>, widget: &Widget<'_>, value: &Valu
 /// A list would be taken for a link.
 fn wrapped(value: Value) -> Value {
     if value.is_array() { Value::Object(Map::from_iter([("__value__".to_owned(), value)])) } else { value }
-}
-
-/// Whether the editor replaces tokens in this widget: that is so for the nodes that save one kind of thing, and not for
-/// those that write whole checkpoints and data sets.
-fn names_files(class: &ClassInfo, widget: &str) -> bool {
-    widget == "filename_prefix"
-        && !matches!(
-            class.name.as_str(),
-            "CheckpointSave"
-                | "ImageOnlyCheckpointSave"
-                | "LossGraphNode"
-                | "SaveImageDataSetToFolder"
-                | "SaveImageTextDataSetToFolder"
-        )
 }

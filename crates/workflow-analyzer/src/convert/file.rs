@@ -1,7 +1,7 @@
 //! Reads a file of the editor: the graph at the root, and the definitions of its subgraphs.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -24,6 +24,8 @@ pub(super) struct Scope<'a> {
     pub(super) id: Cow<'a, str>,
     /// The name that a person gave it.
     pub(super) name: &'a str,
+    /// The position at the root of the group node that it was made of.
+    pub(super) stands_for: Option<usize>,
     pub(super) nodes: Vec<Node<'a>>,
     /// The positions of the nodes by their ids in the file.
     pub(super) places: HashMap<String, usize>,
@@ -118,56 +120,92 @@ pub(super) fn read(document: &Value) -> Result<Vec<Scope<'_>>, ConvertError> {
     if !root.get("nodes").is_some_and(Value::is_array) {
         return Err(ConvertError::NotEditorFormat);
     }
-    let definitions = root.get("definitions").and_then(|definitions| definitions.get("subgraphs"));
-    let definitions: Vec<_> =
-        definitions.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object).collect();
+    let definitions = definitions(root);
     let count: usize = definitions.iter().chain([&root]).map(|scope| list(scope, "nodes").len()).sum();
     if count > MAX_NODES || definitions.len() > MAX_NODES {
         return Err(ConvertError::TooManyNodes);
     }
     // Files of the first schema that had a number write links as objects, the others as lists.
     let objects = root.get("version").and_then(Value::as_u64) == Some(1);
-    let mut scopes = vec![scope(root, objects)?];
+    let mut scopes = vec![scope(root, objects, list(root, "nodes").iter().collect())?];
     for definition in definitions {
-        scopes.push(scope(definition, true)?);
+        scopes.push(scope(definition, true, duplicates::without_twins(list(definition, "nodes")))?);
     }
     groups::expand(&mut scopes, root)?;
     renumber(&mut scopes, root);
     Ok(scopes)
 }
 
-/// Numbers anew what inside of subgraphs has the number of a node elsewhere, as the editor does when it loads a file.
+fn subgraphs(scope: &Map<String, Value>) -> &[Value] {
+    let definitions = scope.get("definitions").and_then(|definitions| definitions.get("subgraphs"));
+    definitions.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The definitions of subgraphs, those that stand in another definition after it.
+fn definitions(root: &Map<String, Value>) -> Vec<&Map<String, Value>> {
+    let mut found = Vec::new();
+    let mut pending: Vec<&Value> = subgraphs(root).iter().rev().collect();
+    while let Some(definition) = pending.pop() {
+        if let Value::Object(definition) = definition {
+            found.push(definition);
+            pending.extend(subgraphs(definition).iter().rev());
+        }
+    }
+    found
+}
+
+/// Numbers anew what has the number of a node elsewhere, as the editor does when it loads a file: at the root what comes
+/// later, and what is inside of subgraphs. What stands for a group node is made after the nodes in it.
 fn renumber(scopes: &mut [Scope<'_>], root: &Map<String, Value>) {
     let Some((first, definitions)) = scopes.split_first_mut() else { return };
     let number = |id: &str| id.parse::<u64>().ok();
-    let mut used: std::collections::HashSet<u64> =
-        first.nodes.iter().filter_map(|node| number(&node.id)).collect();
+    let mut used: HashSet<u64> = first.nodes.iter().filter_map(|node| number(&node.id)).collect();
     let said =
         root.get("last_node_id").or_else(|| root.get("state")?.get("lastNodeId")).and_then(Value::as_u64);
     let mut last = said.unwrap_or(0).max(used.iter().copied().max().unwrap_or(0));
-    for node in definitions.iter_mut().flat_map(|scope| &mut scope.nodes) {
-        match number(&node.id) {
-            Some(id) if used.insert(id) => {
-                last = last.max(id);
-                continue;
+    // What comes twice at the root gets a number that nobody else has.
+    let inside = definitions.iter().flat_map(|scope| &scope.nodes).filter_map(|node| number(&node.id));
+    let anywhere: HashSet<u64> = inside.chain(used.iter().copied()).collect();
+    let mut seen = HashSet::new();
+    for node in &mut first.nodes {
+        if !seen.insert(node.id.clone()) {
+            while anywhere.contains(&last.saturating_add(1)) && last < u64::MAX {
+                last += 1;
             }
-            None if !node.id.is_empty() => continue,
-            // Taken, or never given.
-            _ => {}
+            node.id = next_number(&mut last, &mut used);
         }
-        loop {
-            last = if last == u64::MAX { 1 } else { last + 1 };
-            if used.insert(last) {
-                break;
+    }
+    for scope in definitions {
+        for node in &mut scope.nodes {
+            match number(&node.id) {
+                Some(id) if used.insert(id) => last = last.max(id),
+                None if !node.id.is_empty() => {}
+                // Taken, or never given.
+                _ => node.id = next_number(&mut last, &mut used),
             }
         }
-        node.id = last.to_string();
+        if let Some(host) = scope.stands_for.and_then(|host| first.nodes.get_mut(host)) {
+            host.id = next_number(&mut last, &mut used);
+        }
     }
 }
 
-fn scope(object: &Map<String, Value>, link_objects: bool) -> Result<Scope<'_>, ConvertError> {
-    let nodes = list(object, "nodes").iter().filter_map(Value::as_object);
-    let mut nodes = nodes.map(node).collect::<Result<Vec<_>, _>>()?;
+fn next_number(last: &mut u64, used: &mut HashSet<u64>) -> String {
+    loop {
+        *last = if *last == u64::MAX { 1 } else { *last + 1 };
+        if used.insert(*last) {
+            return last.to_string();
+        }
+    }
+}
+
+fn scope<'a>(
+    object: &'a Map<String, Value>,
+    link_objects: bool,
+    nodes: Vec<&'a Value>,
+) -> Result<Scope<'a>, ConvertError> {
+    let raw: Vec<_> = nodes.into_iter().filter_map(Value::as_object).collect();
+    let mut nodes = raw.iter().map(|raw| node(raw)).collect::<Result<Vec<_>, _>>()?;
     let mut places = HashMap::new();
     for (index, node) in nodes.iter().enumerate() {
         places.entry(node.written_id.clone()).or_insert(index);
@@ -182,7 +220,6 @@ fn scope(object: &Map<String, Value>, link_objects: bool) -> Result<Scope<'_>, C
         by_id.insert(id, links.len());
         links.push(link);
     }
-    let raw = list(object, "nodes").iter().filter_map(Value::as_object);
     for (node, raw) in nodes.iter_mut().zip(raw) {
         for (socket, raw) in node.sockets.iter_mut().zip(objects(raw, "inputs")) {
             let Some(id) = raw.get("link").and_then(id_text) else { continue };
@@ -212,6 +249,7 @@ fn scope(object: &Map<String, Value>, link_objects: bool) -> Result<Scope<'_>, C
     Ok(Scope {
         id: text(object, "id").into(),
         name: text(object, "name"),
+        stands_for: None,
         nodes,
         places,
         links,
@@ -297,7 +335,7 @@ fn link(value: &Value, objects: bool, places: &HashMap<String, usize>) -> Option
 }
 
 /// Ids are numbers, and texts in some files; `5` and `"5"` are the same.
-fn id_text(value: &Value) -> Option<String> {
+pub(super) fn id_text(value: &Value) -> Option<String> {
     match value {
         // `5.0` is the same number to the editor.
         Value::Number(number) => Some(match number.as_f64() {

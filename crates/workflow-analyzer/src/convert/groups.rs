@@ -31,7 +31,7 @@ pub(super) fn expand<'a>(
         }
         // Each has values of its own, so that each is a subgraph of its own.
         let id = format!("group node {position}");
-        made.push(scope(group, node, id.clone())?);
+        made.push(Scope { stands_for: Some(position), ..scope(group, node, id.clone())? });
         node.class = Cow::Owned(id);
     }
     scopes.extend(made);
@@ -72,6 +72,7 @@ fn scope<'a>(group: &'a Map<String, Value>, host: &Node<'a>, id: String) -> Resu
     Ok(Scope {
         id: Cow::Owned(id),
         name: "group node",
+        stands_for: None,
         nodes,
         places: HashMap::new(),
         links,

@@ -63,7 +63,7 @@ pub(super) fn set_values(
 ) -> Result<(), ConvertError> {
     for node in 0..graphs[position].nodes.len() {
         if let What::Host(inner) = graphs[position].nodes[node].what {
-            for (slot, value) in positional(&graphs[position], &graphs[inner], graphs, node) {
+            for (slot, value) in positional(&graphs[position], &graphs[inner], node) {
                 graphs[position].nodes[node].promote(slot, Cow::Borrowed(value));
             }
         }
@@ -76,13 +76,8 @@ pub(super) fn set_values(
     Ok(())
 }
 
-/// One value for each input that has a widget, in their order.
-fn positional<'a>(
-    graph: &Graph<'a>,
-    inner: &Graph<'a>,
-    graphs: &[Graph<'a>],
-    node: usize,
-) -> Vec<(usize, &'a Value)> {
+/// One value for each input that has a widget, in their order; none has a place for what changes a seed after a run.
+fn positional<'a>(graph: &Graph<'a>, inner: &Graph<'a>, node: usize) -> Vec<(usize, &'a Value)> {
     let file = &graph.scope.nodes[node];
     let slots: Vec<usize> = (0..inner.sources.len()).filter(|slot| inner.sources[*slot].is_some()).collect();
     let name = |slot: usize| inner.scope.inputs[slot].name.as_ref();
@@ -94,8 +89,6 @@ fn positional<'a>(
     };
     let quarantined =
         quarantined(file.properties.and_then(|properties| properties.get("proxyWidgetErrorQuarantine")));
-    // Some files have a place for the widget that changes a seed after each run, too.
-    let with_controls = values.len() > slots.len();
     let mut places = values.iter();
     let mut found = Vec::new();
     for slot in slots {
@@ -103,25 +96,8 @@ fn positional<'a>(
         if let Some(value) = quarantined.get(name(slot)).copied().or(value).filter(|value| !value.is_null()) {
             found.push((slot, value));
         }
-        if with_controls && has_control(graphs, inner, slot) {
-            places.next();
-        }
     }
     found
-}
-
-fn has_control<'g, 'a>(graphs: &'g [Graph<'a>], mut graph: &'g Graph<'a>, mut slot: usize) -> bool {
-    loop {
-        let Some(Some((node, input))) = graph.sources.get(slot).copied() else { return false };
-        let made = &graph.nodes[node];
-        let What::Host(inner) = made.what else {
-            let widget = made.inputs.get(input).and_then(|input| made.widgets.get(input.widget?));
-            return widget
-                .and_then(|widget| widget.spec.map(|spec| spec.has_control(&widget.name)))
-                .unwrap_or(false);
-        };
-        (graph, slot) = (&graphs[inner], input);
-    }
 }
 
 /// `[{"originalEntry": ["-1", name], "hostValue": value}]`: what an earlier editor couldn't place.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::model::Graph;
-use super::text;
+use super::model::{Graph, What};
+use super::{hosts, text};
 
 /// The first node of each name, by graph and position.
 pub(super) struct Names<'g, 'a> {
@@ -15,34 +15,93 @@ pub(super) struct Names<'g, 'a> {
 }
 
 impl<'g, 'a> Names<'g, 'a> {
-    /// The names of all nodes, those of the root before those of subgraphs.
+    /// The names of all nodes in the order of the graph, those of a subgraph before the node that stands for it.
     pub(super) fn new(graphs: &'g [Graph<'a>]) -> Names<'g, 'a> {
         let mut names = Names { graphs, by_name: HashMap::new(), by_title: HashMap::new() };
-        for (position, graph) in graphs.iter().enumerate() {
-            for (node, (file, made)) in graph.scope.nodes.iter().zip(&graph.nodes).enumerate() {
-                let name =
-                    file.properties.and_then(|properties| properties.get("Node name for S&R")?.as_str());
-                if let Some(name) = name {
-                    names.by_name.entry(name).or_insert((position, node));
-                }
-                names.by_title.entry(super::title(file, made.what)).or_insert((position, node));
+        let mut seen = vec![false; graphs.len()];
+        // Graphs that are gone through, each with the next node in it; none includes itself.
+        let mut open = vec![(0, 0)];
+        while let Some((position, node)) = open.last_mut() {
+            let (graph, at) = (*position, *node);
+            let Some(made) = graphs.get(graph).and_then(|graph| graph.nodes.get(at)) else {
+                open.pop();
+                continue;
+            };
+            if let What::Host(inner) = made.what
+                && !std::mem::replace(&mut seen[inner], true)
+            {
+                open.push((inner, 0));
+                continue;
             }
+            *node += 1;
+            names.add(graph, at);
         }
         names
+    }
+
+    fn add(&mut self, graph: usize, node: usize) {
+        let (file, made) = (&self.graphs[graph].scope.nodes[node], &self.graphs[graph].nodes[node]);
+        let name = file.properties.and_then(|properties| properties.get("Node name for S&R")?.as_str());
+        // The editor gives a class's nodes its name, unless it has something of its own for the class.
+        let own = match made.what {
+            What::Class(class) if !saves(&class.name) => Some(class.name.as_str()),
+            _ => None,
+        };
+        if let Some(name) = name.or(own) {
+            self.by_name.entry(name).or_insert((graph, node));
+        }
+        self.by_title.entry(super::title(file, made.what)).or_insert((graph, node));
     }
 
     /// Replaces `%Node.widget%` by what the widget holds; the node is known by its name for it, or else by its title.
     pub(super) fn replace_tokens(&self, text: &str) -> String {
         text::replace_tokens(text, |name, widget| {
             let (graph, node) = *self.by_name.get(name).or_else(|| self.by_title.get(name))?;
-            let widget = self.graphs[graph].nodes[node].widgets.iter().find(|known| known.name == widget)?;
-            Some(match widget.value.as_deref() {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Null) | None => String::new(),
-                Some(Value::Number(number)) => number.to_string(),
-                Some(Value::Bool(flag)) => flag.to_string(),
-                Some(_) => return None,
-            })
+            self.value(graph, node, widget)
         })
     }
+
+    /// What a widget of a node holds, as a text, if it has one of this name.
+    fn value(&self, graph: usize, node: usize, widget: &str) -> Option<String> {
+        let made = &self.graphs[graph].nodes[node];
+        if let What::Host(inner) = made.what {
+            let inner = &self.graphs[inner];
+            let slot = inner.scope.inputs.iter().position(|slot| slot.name == widget)?;
+            inner.sources.get(slot).copied().flatten()?;
+            return Some(written(hosts::value(self.graphs, graph, node, slot)));
+        }
+        let widget = made.widgets.iter().find(|known| known.name == widget)?;
+        Some(written(widget.value.as_deref()))
+    }
+}
+
+fn written(value: Option<&Value>) -> String {
+    value.filter(|value| !value.is_null()).map(text::written).unwrap_or_default()
+}
+
+/// Whether the editor fills in names of files for a class, which it does for those of its own that save one kind of thing.
+pub(super) fn saves(class: &str) -> bool {
+    matches!(
+        class,
+        "SaveImage"
+            | "SaveImageAdvanced"
+            | "SaveSVGNode"
+            | "SaveVideo"
+            | "SaveAnimatedWEBP"
+            | "SaveWEBM"
+            | "SaveAudio"
+            | "SaveAudioMP3"
+            | "SaveAudioOpus"
+            | "SaveAudioAdvanced"
+            | "SaveGLB"
+            | "Save3DAdvanced"
+            | "SaveGaussianSplat"
+            | "SavePointCloud"
+            | "SaveAnimatedPNG"
+            | "CLIPSave"
+            | "VAESave"
+            | "ModelSave"
+            | "LoraSave"
+            | "SaveLatent"
+    )
 }

@@ -89,7 +89,15 @@ pub(super) fn guessed<'a>(node: &Node<'a>) -> Vec<Widget<'a>> {
 /// `widgets_values` as far as it stands for the widgets of today.
 fn values<'a>(class: &'a ClassInfo, node: &Node<'a>) -> Source<'a> {
     match node.values {
-        Values::Named(values) => Source::Named(values),
+        // The only pack whose own part of the editor reads names.
+        Values::Named(values) if class.name.starts_with("VHS_") => Source::Named(values),
+        Values::Named(values) => {
+            let widgets = class.inputs.values().filter(|spec| spec.has_widget());
+            let places =
+                widgets.map(|spec| 1 + usize::from(spec.editor.control == Some(true))).sum::<usize>();
+            let values = values.values().filter(|_| places == values.len());
+            Source::List(values.collect::<Vec<_>>().into_iter())
+        }
         Values::List(values) => {
             // Until inputs of widget types could be forced to be links alone, files had a value for them.
             let mut forced = Vec::new();

@@ -37,10 +37,10 @@ fn a_group_node_is_the_nodes_in_it() {
         &document,
         &json!({
             "1": ["Load", { "name": "a.safetensors" }],
-            "3": ["Join", { "a": ["2:52", 0], "b": ["2:53", 0] }],
-            "2:51": ["Encode", { "text": "one", "clip": ["1", 1] }],
-            "2:52": ["Encode", { "text": "two", "clip": ["1", 1] }],
-            "2:53": ["Join", { "a": ["2:51", 0], "b": ["2:52", 0] }],
+            "3": ["Join", { "a": ["54:52", 0], "b": ["54:53", 0] }],
+            "54:51": ["Encode", { "text": "one", "clip": ["1", 1] }],
+            "54:52": ["Encode", { "text": "two", "clip": ["1", 1] }],
+            "54:53": ["Join", { "a": ["54:51", 0], "b": ["54:52", 0] }],
         }),
     );
 }
@@ -58,5 +58,5 @@ fn what_a_group_hides_is_not_linked() {
             { "name": "a", "type": "COND", "link": 1 }, { "name": "second", "type": "COND", "link": 1 }] }]);
     let mut document = file(&nodes, &json!([[1, 1, 0, 2, 1, "COND"]]));
     document["extra"] = json!({ "groupNodes": { "g": group } });
-    check(&document, &json!({ "1": ["Encode", { "text": "x" }], "2:51": ["Join", { "b": ["1", 0] }] }));
+    check(&document, &json!({ "1": ["Encode", { "text": "x" }], "52:51": ["Join", { "b": ["1", 0] }] }));
 }

@@ -43,8 +43,9 @@ fn without_a_value_the_first_widget_inside_counts() {
 #[test]
 fn values_are_in_the_order_of_the_inputs() {
     assert_eq!(held(&json!({ "widgets_values": [30, 3] })), [json!(3), json!(30), json!(30)]);
-    // Some files have a place for what changes the seed after a run.
     assert_eq!(held(&json!({ "widgets_values": [30, 3, "fixed"] })), [json!(3), json!(30), json!(30)]);
+    let shifted = held(&json!({ "widgets_values": ["gone", 30, 3] }));
+    assert_eq!(shifted, [json!(30), json!("gone"), json!("gone")], "nothing is skipped");
     let named = json!({ "widgets_values": [30, 3], "widgets_values_named": { "steps": 0, "seed": 0 } });
     assert_eq!(held(&named), [json!(3), json!(30), json!(30)]);
 }

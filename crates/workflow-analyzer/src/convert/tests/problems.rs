@@ -69,8 +69,15 @@ fn a_table_that_the_editor_can_not_read_is_refused() {
 
 #[test]
 fn two_nodes_with_one_id_are_told() {
-    let conversion =
-        converted(&file(&json!([{ "id": 1, "type": "Load" }, { "id": "1", "type": "Any" }]), &json!([])));
+    let host = super::subgraphs::definition(
+        "s",
+        &json!([]),
+        &json!([]),
+        &json!([{ "id": "b", "type": "Load" }]),
+        &json!([]),
+    );
+    let nodes = json!([{ "id": "a:b", "type": "Load" }, { "id": "a", "type": "s" }]);
+    let conversion = converted(&super::subgraphs::with_definitions(file(&nodes, &json!([])), &[host]));
     assert_eq!(conversion.graph.nodes.len(), 1);
     assert_eq!(conversion.problems[0].kind, ConvertProblemKind::DuplicateId);
 }

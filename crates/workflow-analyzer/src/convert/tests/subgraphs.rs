@@ -202,3 +202,31 @@ fn a_primitive_inside_writes_its_value() {
     definition["nodes"].as_array_mut().unwrap().push(primitive);
     assert_eq!(graph(&document)["2:11"]["inputs"]["text"], "written");
 }
+
+#[test]
+fn a_node_that_is_there_twice_gets_a_number_at_the_root_and_goes_inside() {
+    let twin = json!([{ "id": 60, "type": "Load" }, { "id": 60, "type": "Any" }]);
+    let inner = definition("twins", &json!([]), &json!([]), &twin, &json!([]));
+    let tune =
+        json!({ "id": 2, "type": "Tune", "inputs": [{ "name": "model", "type": "MODEL", "link": 1 }] });
+    let nodes = json!([{ "id": 1, "type": "Load" }, tune, tune, { "id": 59, "type": "twins" }]);
+    let document = with_definitions(file(&nodes, &json!([[1, 1, 0, 2, 0, "MODEL"]])), &[inner]);
+    check(
+        &document,
+        &json!({
+            "1": ["Load", { "name": "a.safetensors" }],
+            "2": ["Tune", { "model": ["1", 0], "strength": 1.0 }],
+            "61": ["Tune", { "strength": 1.0 }],
+            "59:60": ["Load", { "name": "a.safetensors" }],
+        }),
+    );
+}
+
+#[test]
+fn definitions_may_stand_in_definitions() {
+    let nodes = json!([{ "id": 4, "type": "enc", "widgets_values": ["deep"] }]);
+    let mut outer = definition("outer", &json!([]), &json!([]), &nodes, &json!([]));
+    outer["definitions"] = json!({ "subgraphs": [encoder()] });
+    let document = with_definitions(super::alone("outer", Value::Null), &[outer]);
+    check(&document, &json!({ "1:4:11": ["Encode", { "text": "deep" }] }));
+}

@@ -92,10 +92,16 @@ fn inputs_that_became_links_alone_had_values_in_old_files() {
 
 #[test]
 fn values_can_have_names() {
+    // All of them are read in their order, and fewer not at all.
+    check_inputs(
+        "Sample",
+        json!({ "a": 1, "b": "fixed", "steps": 3, "sampler": "heun" }),
+        &json!({ "seed": 1, "steps": 3, "sampler": "heun" }),
+    );
     check_inputs(
         "Sample",
         json!({ "steps": 3, "seed": 1 }),
-        &json!({ "seed": 1, "steps": 3, "sampler": "euler" }),
+        &json!({ "seed": 7, "steps": 20, "sampler": "euler" }),
     );
     // A list beside names is what counts: some names are out of date.
     let mut document = alone("Load", json!(["b.safetensors"]));
