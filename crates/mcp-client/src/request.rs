@@ -66,6 +66,9 @@ pub struct GenerateImage {
     /// A second call with the same key answers with the job of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// Whether the image is kept without the workflow that ComfyUI writes into PNG files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_metadata: Option<bool>,
 }
 
 impl GenerateImage {
@@ -154,6 +157,9 @@ pub struct RunWorkflow {
     /// As in [`GenerateImage::idempotency_key`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// As in [`GenerateImage::strip_metadata`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_metadata: Option<bool>,
 }
 
 impl RunWorkflow {
@@ -165,6 +171,7 @@ impl RunWorkflow {
             priority: None,
             wait_seconds: None,
             idempotency_key: None,
+            strip_metadata: None,
         }
     }
 }

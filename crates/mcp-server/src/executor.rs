@@ -96,13 +96,14 @@ impl ComfyExecutor {
             biased;
             () = execution.cancelled().cancelled() => Err(ExecuteError::Cancelled),
             () = execution.stopping().cancelled() => Err(ExecuteError::Interrupted),
-            finished = self.finish(job, slot, run.prompt_id(), outcome) => Ok(Finished { warnings, ..finished? }),
+            finished = self.finish(job, plan, slot, run.prompt_id(), outcome) => Ok(Finished { warnings, ..finished? }),
         }
     }
 
     async fn finish(
         &self,
         job: &Job,
+        plan: &Plan,
         slot: &Slot,
         prompt_id: &str,
         outcome: RunOutcome,
@@ -110,7 +111,7 @@ impl ComfyExecutor {
         let retry = if outcome.is_retryable() { Retry::Yes } else { Retry::No };
         match outcome {
             RunOutcome::Succeeded { outputs, texts } => {
-                self.collect(job, slot, prompt_id, outputs, texts).await
+                self.collect(job, plan, slot, prompt_id, outputs, texts).await
             }
             RunOutcome::Failed { error } => Err(node_failed(&error, retry)),
             RunOutcome::Interrupted => {

@@ -33,6 +33,8 @@ pub struct Delivery {
     pub idempotency_key: Option<String>,
     /// Of the arguments that say what the job does, where there is a key.
     pub fingerprint: Option<String>,
+    /// Whether the pictures are kept without the workflow that ComfyUI writes into them.
+    pub strip_metadata: bool,
 }
 
 /// Finds the job that an earlier call with the same key made, and waits for it.
@@ -72,6 +74,7 @@ pub async fn run(
         ServerError::InvalidArgument { field: "priority".into(), problem: error.to_string() }
     })?;
     plan.fingerprint.clone_from(&delivery.fingerprint);
+    plan.strip_metadata = delivery.strip_metadata;
     let tool = plan.tool.clone();
     let payload =
         app.off_runtime(move || serde_json::to_value(plan)).await?.map_err(ServerError::internal)?;

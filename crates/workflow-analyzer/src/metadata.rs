@@ -2,6 +2,7 @@
 //!
 //! Nothing is decoded but the text, checksums aren't looked at, and of a file that is cut off what is there is read.
 
+mod strip;
 #[cfg(test)]
 mod tests;
 mod webp;
@@ -11,6 +12,8 @@ use std::io::Read as _;
 use flate2::read::ZlibDecoder;
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+pub use strip::PngStripper;
 
 /// A text longer than this, also when it is decompressed, is not read, in bytes: ten times the largest graphs.
 const MAX_TEXT: usize = 16 << 20;

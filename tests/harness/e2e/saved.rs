@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use workflow_analyzer::{Graph, ObjectInfo, edit};
 
 use super::recorded::{check, run};
-use super::target::{checkpoint, fresh_seed, installed, small};
+use super::target::{checkpoint, fresh_seed, installed, small, with};
 use super::{Case, Target};
 use crate::{comfy, images};
 
 pub(super) const CASES: &[Case] = &[
     Case::quick("saved/a file of the editor", |target| editor(target).boxed()),
     Case::quick("saved/out of a picture", |target| out_of_a_picture(target).boxed()),
+    Case::quick("saved/without the workflow in it", |target| stripped(target).boxed()),
     Case::quick("saved/upscaler, batch and scale put in", |target| enlarged(target).boxed()),
 ];
 
@@ -130,6 +131,21 @@ async fn out_of_a_picture(target: &Target) -> Result<String> {
     check(run.text("positive", 0)?, &json!("a windmill"), "prompt")?;
     check(&run.sampler()?["steps"], &json!(3), "steps")?;
     Ok(format!("{} nodes, with their text and steps", run.nodes.len()))
+}
+
+/// Who shares a picture need not share how it was made.
+async fn stripped(target: &Target) -> Result<String> {
+    let (_gateway, client) = target.gateway().await?;
+    let mut sizes = Vec::new();
+    for strip in [false, true] {
+        let arguments = with(small("a secret"), json!({"strip_metadata": strip}));
+        let picture = client.picture("generate_image", arguments).await?;
+        images::decode(&picture)?;
+        let told = picture.windows(b"a secret".len()).any(|window| window == b"a secret");
+        ensure!(told != strip, "with strip_metadata {strip}, the text is in the file: {told}");
+        sizes.push(picture.len());
+    }
+    Ok(format!("{} bytes with it, {} without", sizes[0], sizes[1]))
 }
 
 /// The edits that no argument of a tool asks for, as a program makes them that builds on the crate.

@@ -198,6 +198,9 @@ pub(crate) struct StartArgs {
     /// A second run with the same key gets the job of the first
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+    /// Keeps the workflow out of PNG files, into which ComfyUI writes it
+    #[arg(long)]
+    pub(crate) strip_metadata: bool,
     /// Prints the job's id instead of waiting for the job
     #[arg(long, conflicts_with_all = ["output", "timeout"])]
     pub(crate) no_wait: bool,

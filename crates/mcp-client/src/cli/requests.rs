@@ -158,6 +158,7 @@ fn paint(prompt: Option<&String>, size: &SizeArgs, args: &PaintArgs) -> Generate
         // one.
         wait_seconds: Some(0),
         idempotency_key: args.job.idempotency_key.clone(),
+        strip_metadata: args.job.strip_metadata.then_some(true),
     }
 }
 
@@ -225,6 +226,7 @@ async fn run(args: &RunArgs) -> Result<RunWorkflow, RequestError> {
         priority: args.job.priority,
         wait_seconds: Some(0),
         idempotency_key: args.job.idempotency_key.clone(),
+        strip_metadata: args.job.strip_metadata.then_some(true),
         ..RunWorkflow::new(source)
     })
 }

@@ -22,7 +22,7 @@ const MAX_NAME: usize = 64;
 /// Of a description, in characters: it goes into every agent's context.
 const MAX_DESCRIPTION: usize = 600;
 /// What a tool made of a workflow takes beside its parameters.
-pub(crate) const RESERVED: [&str; 3] = ["priority", "wait_seconds", "idempotency_key"];
+pub(crate) const RESERVED: [&str; 4] = ["priority", "wait_seconds", "idempotency_key", "strip_metadata"];
 
 const KEYS: [&str; 7] = ["title", "description", "task", "tool", "seed", "saved_by", "parameters"];
 const PARAMETER_KEYS: [&str; 8] =

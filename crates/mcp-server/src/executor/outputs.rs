@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use comfy_client::{OutputFile, OutputText};
+use futures::future::ready;
+use futures::stream::{self, BoxStream, StreamExt as _};
 use job_queue::{ExecuteError, Job};
 use storage::NewArtifact;
+use workflow_analyzer::metadata::PngStripper;
 
 use super::failure::{Pauses, Retry, failed, not_stored, refused, storage_failed};
 use super::media::{is_still, media_type};
 use super::{ComfyExecutor, Finished};
 use crate::backend::Slot;
 use crate::images;
+use crate::plan::Plan;
 
 /// The largest picture that a preview is made of, in bytes.
 const MAX_PREVIEWED_BYTES: u64 = 64 << 20;
@@ -26,6 +31,7 @@ impl ComfyExecutor {
     pub(super) async fn collect(
         &self,
         job: &Job,
+        plan: &Plan,
         slot: &Slot,
         prompt_id: &str,
         outputs: Vec<OutputFile>,
@@ -37,7 +43,7 @@ impl ComfyExecutor {
             if saved && output.file.kind != "output" {
                 continue;
             }
-            finished.artifacts.push(self.fetch(job, slot, prompt_id, &output).await?);
+            finished.artifacts.push(self.fetch(job, plan, slot, prompt_id, &output).await?);
         }
         if finished.artifacts.is_empty() && finished.texts.is_empty() {
             return Err(failed("no_output", "the workflow ran and gave no file", Retry::No));
@@ -48,13 +54,14 @@ impl ComfyExecutor {
     async fn fetch(
         &self,
         job: &Job,
+        plan: &Plan,
         slot: &Slot,
         prompt_id: &str,
         output: &OutputFile,
     ) -> Result<String, ExecuteError> {
         let mut pauses = Pauses::within(FETCH_PATIENCE);
         loop {
-            let error = match self.try_fetch(job, slot, prompt_id, output).await {
+            let error = match self.try_fetch(job, plan, slot, prompt_id, output).await {
                 Ok(id) => return Ok(id),
                 Err(error) => error,
             };
@@ -67,6 +74,7 @@ impl ComfyExecutor {
     async fn try_fetch(
         &self,
         job: &Job,
+        plan: &Plan,
         slot: &Slot,
         prompt_id: &str,
         output: &OutputFile,
@@ -80,7 +88,8 @@ impl ComfyExecutor {
             file_name: file.filename.clone(),
             source: Some(format!("{prompt_id}/{}/{}/{}", file.kind, file.subfolder, file.filename)),
         };
-        let created = self.artifacts.create(new, view.stream, jiff::Timestamp::now()).await;
+        let bytes = if plan.strip_metadata { stripped(view.stream) } else { view.stream };
+        let created = self.artifacts.create(new, bytes, jiff::Timestamp::now()).await;
         let artifact = created.map_err(|error| not_stored(backend, error))?;
         if is_still(output, &artifact.media_type) && artifact.bytes <= MAX_PREVIEWED_BYTES {
             self.add_preview(&artifact.id).await?;
@@ -104,6 +113,20 @@ impl ComfyExecutor {
             }
         }
     }
+}
+
+/// The stream without the texts that are in a PNG.
+fn stripped<E: Send + 'static>(
+    stream: BoxStream<'static, Result<Bytes, E>>,
+) -> BoxStream<'static, Result<Bytes, E>> {
+    let mut stripper = PngStripper::default();
+    // After the last bytes, what was held back.
+    let pieces = stream.map(Some).chain(stream::once(ready(None)));
+    let kept = pieces.map(move |piece| match piece {
+        Some(bytes) => bytes.map(|bytes| stripper.push(&bytes).into()),
+        None => Ok(stripper.finish().into()),
+    });
+    kept.boxed()
 }
 
 /// The texts, as far as there is room for them.

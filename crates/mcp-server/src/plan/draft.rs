@@ -107,6 +107,7 @@ impl<'a> Draft<'a> {
             weights: analysis.weights,
             warnings: self.warnings,
             fingerprint: None,
+            strip_metadata: false,
         })
     }
 }

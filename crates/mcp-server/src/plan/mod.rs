@@ -144,6 +144,9 @@ pub struct Plan {
     /// Of the call's arguments, where it has an idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Whether the workflow is taken out of the pictures that ComfyUI saves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strip_metadata: bool,
 }
 
 /// A picture for the input folder.

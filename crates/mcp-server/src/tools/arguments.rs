@@ -55,6 +55,7 @@ pub(super) struct Queueing {
     #[schemars(range(min = 0, max = 3600))]
     pub(super) wait_seconds: Option<f64>,
     pub(super) idempotency_key: Option<String>,
+    pub(super) strip_metadata: Option<bool>,
 }
 
 /// How a job is to be delivered. `what` is the rest of the arguments: under one key they have to stay the same.
@@ -77,6 +78,7 @@ pub(super) async fn delivery(
         wait: seconds(queueing.wait_seconds),
         idempotency_key: queueing.idempotency_key,
         fingerprint,
+        strip_metadata: queueing.strip_metadata.unwrap_or(false),
     })
 }
 

@@ -103,7 +103,8 @@ impl Tool for GenerateImage {
             "Make a picture from text. If absent, model (see list_models), workflow (see list_workflows) and size are \
              chosen and the seed is random (some workflows keep theirs). A higher priority goes first. If the picture isn't done within \
              wait_seconds (20), the answer is the job's id. The same idempotency_key gives the same job. \
-             With interactive, the person is asked for the model if several fit; nothing is made if they decline.",
+             With interactive, the person is asked for the model if several fit; nothing is made if they decline. \
+             With strip_metadata, saved PNGs hold no workflow.",
         )
     }
 

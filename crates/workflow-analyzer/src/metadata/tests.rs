@@ -122,3 +122,25 @@ proptest! {
         }
     }
 }
+
+fn stripped(bytes: &[u8], piece: usize) -> Vec<u8> {
+    let mut stripper = super::PngStripper::default();
+    let mut kept: Vec<u8> = bytes.chunks(piece).flat_map(|piece| stripper.push(piece)).collect();
+    kept.extend(stripper.finish());
+    kept
+}
+
+#[test]
+fn the_texts_of_a_png_are_taken_out_and_nothing_else() {
+    let pixels = || chunk(b"IDAT", &[7; 100]);
+    let texts = [b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"comf"].map(|kind| chunk(kind, b"prompt\0{}"));
+    let full = [texts[..2].concat(), pixels(), texts[2..].concat(), chunk(b"pHYs", &[0; 9])];
+    let plain = png(&[pixels(), chunk(b"pHYs", &[0; 9])]);
+    for piece in [1, 7, 8, 1000] {
+        assert_eq!(stripped(&png(&full), piece), plain);
+        assert_eq!(stripped(&plain, piece), plain);
+        assert_eq!(stripped(&plain[..plain.len() - 15], piece), plain[..plain.len() - 15], "cut off");
+        assert_eq!(stripped(b"RIFF is another kind of file", piece), b"RIFF is another kind of file");
+        assert_eq!(stripped(b"\x89PN", piece), b"\x89PN");
+    }
+}

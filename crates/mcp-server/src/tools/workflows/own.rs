@@ -226,11 +226,12 @@ fn is_one_of(name: &str, role: &str) -> bool {
 }
 
 /// What every tool that makes a job takes; [`RESERVED`] keeps the names free.
-fn queueing() -> [(String, Value); 3] {
+fn queueing() -> [(String, Value); 4] {
     let schemas = [
         json!({"type": "integer", "minimum": -100, "maximum": 100}),
         json!({"type": "number", "minimum": 0, "maximum": 3600}),
         json!({"type": "string"}),
+        json!({"type": "boolean"}),
     ];
     let mut names = RESERVED.iter().map(|name| (*name).to_owned());
     schemas.map(|schema| (names.next().unwrap_or_default(), schema))
