@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod order;
 mod placement;
+mod primitives;
 mod problems;
 mod resolve;
 #[cfg(test)]

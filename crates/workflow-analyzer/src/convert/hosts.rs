@@ -12,6 +12,16 @@ use super::model::{Graph, What};
 /// Nodes and inputs that may be looked at for all proxies of a file together.
 const MAX_LOOKS: usize = 50_000_000;
 
+/// Why the editor couldn't place the value of a host.
+const REASONS: [&str; 6] = [
+    "missingSourceNode",
+    "missingSourceWidget",
+    "missingSubgraphInput",
+    "ambiguousSubgraphInput",
+    "unlinkedSourceWidget",
+    "primitiveBypassFailed",
+];
+
 /// Finds which widget each input of the subgraph at `position` stands for. The subgraphs inside of it come first.
 pub(super) fn find_sources(graphs: &mut [Graph<'_>], position: usize) {
     let graph = &graphs[position];
@@ -100,10 +110,20 @@ fn positional<'a>(graph: &Graph<'a>, inner: &Graph<'a>, node: usize) -> Vec<(usi
     found
 }
 
-/// `[{"originalEntry": ["-1", name], "hostValue": value}]`: what an earlier editor couldn't place.
+/// `[{"originalEntry": ["-1", name], "reason": …, "hostValue": value, "attemptedAtVersion": 1}]`: what an earlier editor
+/// couldn't place. The editor reads all of such a list or nothing.
 fn quarantined(property: Option<&Value>) -> HashMap<&str, &Value> {
-    let entries = property.and_then(Value::as_array).into_iter().flatten();
-    let entries = entries.filter_map(|entry| {
+    let entries = property.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let known = |entry: &Value| {
+        let reason = entry.get("reason").and_then(Value::as_str);
+        entry.get("originalEntry").is_some_and(Value::is_array)
+            && entry.get("attemptedAtVersion").and_then(Value::as_u64) == Some(1)
+            && reason.is_some_and(|reason| REASONS.contains(&reason))
+    };
+    if !entries.iter().all(known) {
+        return HashMap::new();
+    }
+    let entries = entries.iter().filter_map(|entry| {
         let original = entry.get("originalEntry")?.as_array()?;
         let name = original.get(1)?.as_str()?;
         (original.first()?.as_str()? == "-1").then_some((name, entry.get("hostValue")?))
@@ -148,12 +168,8 @@ fn apply_proxies<'a>(
         } else {
             proxy_slot(graphs, inner, id, name, rest.first().and_then(Value::as_str))
         };
-        let Some((slot, own)) =
-            slot.map(|slot| (slot, None)).or_else(|| primitive_slot(graphs, inner, id, name))
-        else {
-            continue;
-        };
-        if let Some(value) = value.or(own) {
+        let Some(slot) = slot.or_else(|| primitive_slot(graphs, inner, id, name)) else { continue };
+        if let Some(value) = value {
             graphs[position].nodes[node].promote(slot, value);
         }
     }
@@ -220,13 +236,9 @@ fn host_input(graph: &Graph<'_>, name: &str, node: Option<&str>) -> Option<usize
     })
 }
 
-/// A primitive of a subgraph that is a widget of its host: an input takes its place. With the primitive's own value.
-fn primitive_slot<'a>(
-    graphs: &mut [Graph<'a>],
-    inner: usize,
-    id: &str,
-    name: &str,
-) -> Option<(usize, Option<Cow<'a, Value>>)> {
+/// A primitive of a subgraph that is a widget of its host: an input takes its place, which holds what the first widget
+/// does. There is none if the primitive has another type than something that it is linked to.
+fn primitive_slot(graphs: &mut [Graph<'_>], inner: usize, id: &str, name: &str) -> Option<usize> {
     let graph = &mut graphs[inner];
     let node = *graph.scope.places.get(id)?;
     if !matches!(graph.nodes[node].what, What::Primitive) {
@@ -235,10 +247,12 @@ fn primitive_slot<'a>(
     let links = graph.scope.links.iter().zip(&graph.targets);
     let from_it = links.filter(|(link, _)| matches!(link.from, End::Node { node: from, .. } if from == node));
     let targets: Vec<_> = from_it.filter_map(|(_, target)| *target).collect();
-    let own = match graph.scope.nodes[node].values {
-        Values::List(values) => values.first().map(Cow::Borrowed),
-        Values::Named(_) => None,
-    };
-    let slot = graph.add_slot(Cow::Owned(name.to_owned()), &targets)?;
-    Some((slot, own))
+    let own = graph.scope.nodes[node].outputs.first().copied().unwrap_or_default();
+    let other = |kind: &str| !matches!(own, "" | "*") && kind != "*" && kind != own;
+    let mut kinds =
+        targets.iter().filter_map(|(node, input)| Some(&graph.nodes.get(*node)?.inputs.get(*input)?.kind));
+    if kinds.any(|kind| other(kind)) {
+        return None;
+    }
+    graph.add_slot(Cow::Owned(name.to_owned()), &targets)
 }

@@ -118,7 +118,9 @@ impl<'a> Graph<'a> {
                 continue;
             };
             let link = self.scope.links.len();
-            target.link = Some(link);
+            if let Some(old) = target.link.replace(link).and_then(|old| self.targets.get_mut(old)) {
+                *old = None;
+            }
             target.dangling = false;
             links.push(link);
             let to = End::Node { node: *node, slot: *input };
@@ -128,58 +130,6 @@ impl<'a> Graph<'a> {
         self.scope.inputs.push(Slot { name, kind, links });
         self.sources.push(Some((node, input)));
         Some(slot)
-    }
-
-    /// Writes the values of primitives, by their position, into the widgets that they are linked to; a reroute has none,
-    /// so that they don't go further.
-    pub(super) fn apply_primitives(
-        &mut self,
-        values: Vec<(usize, Cow<'a, Value>)>,
-        budget: &mut usize,
-    ) -> Result<(), ConvertError> {
-        if values.is_empty() {
-            return Ok(());
-        }
-        let mut outgoing: HashMap<usize, Vec<usize>> = HashMap::new();
-        for (index, link) in self.scope.links.iter().enumerate() {
-            if let End::Node { node, .. } = link.from
-                && matches!(self.nodes[node].what, What::Primitive)
-            {
-                outgoing.entry(node).or_default().push(index);
-            }
-        }
-        for (primitive, value) in values {
-            for link in outgoing.get(&primitive).map(Vec::as_slice).unwrap_or_default() {
-                let Some((target, input)) = self.targets[*link] else { continue };
-                let made = &mut self.nodes[target];
-                if let Cow::Owned(Value::String(text)) = &value {
-                    *budget = budget.checked_sub(text.len()).ok_or(ConvertError::TooLarge)?;
-                }
-                match made.what {
-                    What::Host(_) => made.promote(input, value.clone()),
-                    _ => made.set(input, value.clone()),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The values of the scope's primitives, by their position; `replace` fills in tokens where a primitive asks for it.
-    pub(super) fn primitive_values(&self, replace: impl Fn(&str) -> String) -> Vec<(usize, Cow<'a, Value>)> {
-        let primitives = self.nodes.iter().zip(&self.scope.nodes).enumerate();
-        let primitives = primitives.filter(|(_, (made, _))| matches!(made.what, What::Primitive));
-        primitives.filter_map(|(index, (_, node))| Some((index, primitive_value(node, &replace)?))).collect()
-    }
-}
-
-fn primitive_value<'a>(node: &Node<'a>, replace: impl Fn(&str) -> String) -> Option<Cow<'a, Value>> {
-    let Values::List(values) = node.values else { return None };
-    let value = values.first()?;
-    let replaces =
-        node.properties.and_then(|properties| properties.get("Run widget replace on values")?.as_bool());
-    match value {
-        Value::String(text) if replaces == Some(true) => Some(Cow::Owned(replace(text).into())),
-        other => Some(Cow::Borrowed(other)),
     }
 }
 

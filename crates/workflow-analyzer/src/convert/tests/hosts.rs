@@ -98,16 +98,26 @@ fn a_primitive_can_be_a_widget_of_the_host() {
         inner["links"].as_array_mut().unwrap().push(link);
         graph(&document)["9:2"]["inputs"]["seed"].clone()
     };
-    assert_eq!(host(json!([])), 44);
+    assert_eq!(host(json!([])), 1, "what the first widget has that it is linked to");
     assert_eq!(host(json!([55])), 55);
 }
 
 #[test]
 fn what_an_editor_could_not_place_keeps_its_value() {
-    let kept = json!([{ "originalEntry": ["-1", "steps"], "hostValue": 31 }, { "originalEntry": ["-1", "gone"], "hostValue": 1 },
-        { "originalEntry": ["-1", "steps"], "hostValue": 32 }, { "originalEntry": ["1", "seed"] }]);
-    let host = json!({ "widgets_values": [30, 3], "properties": { "proxyWidgetErrorQuarantine": kept } });
-    assert_eq!(held(&host), [json!(3), json!(31), json!(31)]);
+    let entry = |original: Value, value: Value| {
+        json!({ "originalEntry": original, "hostValue": value,
+        "reason": "missingSubgraphInput", "attemptedAtVersion": 1 })
+    };
+    let mut kept = vec![
+        entry(json!(["-1", "steps"]), json!(31)),
+        entry(json!(["-1", "gone"]), json!(1)),
+        entry(json!(["-1", "steps"]), json!(32)),
+        entry(json!(["1", "seed"]), Value::Null),
+    ];
+    let host = |kept: &[Value]| json!({ "widgets_values": [30, 3], "properties": { "proxyWidgetErrorQuarantine": kept } });
+    assert_eq!(held(&host(&kept)), [json!(3), json!(31), json!(31)]);
+    kept.push(json!({ "originalEntry": ["-1", "seed"] }));
+    assert_eq!(held(&host(&kept)), [json!(3), json!(30), json!(30)], "all of it is read, or nothing");
 }
 
 #[test]

@@ -170,6 +170,28 @@ fn a_primitive_writes_its_value_into_widgets() {
 }
 
 #[test]
+fn the_first_link_of_a_primitive_decides_what_it_holds() {
+    let mut info = super::info();
+    let others = crate::ObjectInfo::from_json(json!({
+        "Size": { "input": { "required": { "width": ["INT", { "min": 16, "max": 100 }], "x": ["INT", { "max": 50 }],
+            "name": ["STRING"], "model": ["MODEL"] } }, "output": [] } }));
+    info.classes.extend(others.unwrap().classes);
+    let sizes = |kind: &str, targets: &[&str]| {
+        let input = |(at, name): (usize, &&str)| json!({ "name": name, "type": "*", "link": at });
+        let inputs: Value = targets.iter().enumerate().map(input).collect();
+        let links: Value = (0..targets.len()).map(|at| json!([at, 1, 0, 2, 9 + at, "*"])).collect();
+        let nodes = json!([{ "id": 1, "type": "PrimitiveNode", "widgets_values": [9000], "outputs": [{ "type": kind }] },
+            { "id": 2, "type": "Size", "widgets_values": [20, 30, "x"], "inputs": inputs }]);
+        let graph = crate::convert(&file(&nodes, &links), &info).unwrap().graph.to_json();
+        ["width", "x"].map(|name| graph["2"]["inputs"][name].clone())
+    };
+    assert_eq!(sizes("INT", &["width"]), [9000, 30], "no bounds but those that several have in common");
+    assert_eq!(sizes("INT", &["width", "x"]), [50, 50]);
+    assert_eq!(sizes("STRING", &["width", "x"]), [20, 20], "another type than the widget has");
+    assert_eq!(sizes("INT", &["model", "x"]), [20, 30], "nothing to be the widget of");
+}
+
+#[test]
 fn a_primitive_may_fill_in_values_of_nodes() {
     let nodes = json!([
         { "id": 1, "type": "PrimitiveNode", "widgets_values": ["seed %Sample.seed%"],
