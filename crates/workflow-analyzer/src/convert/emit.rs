@@ -8,7 +8,7 @@ use super::model::{Graph, What};
 use super::names::{self, Names};
 use super::problems::Problems;
 use super::resolve::{Found, Inside, Instance, Resolver};
-use super::widgets::Widget;
+use super::widgets::{self, Widget};
 use super::{ConvertError, text};
 use crate::graph::{self, Input, MAX_NODES, Node};
 use crate::info::WidgetKind;
@@ -90,6 +90,10 @@ pub(super) fn emit(graphs: &[Graph<'_>], problems: &mut Problems) -> Result<grap
                     Found::Dangling => problems.dangling(&id, title, &input.name),
                     Found::Circle => problems.circle(&id, title, &input.name),
                 }
+            }
+            let choice = made.inputs.iter().find(|input| input.name == "choice" && input.link.is_some());
+            if file.class == "CustomCombo" && choice.is_some() {
+                widgets::count_choice(&mut inputs);
             }
             for input in &made.lost {
                 problems.lost(&id, title, input);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::file::{Node, Values};
 use super::{legacy, text};
+use crate::graph::Input;
 use crate::info::{ClassInfo, InputKind, InputSpec, Nested, Shown, WidgetKind};
 
 /// A widget that has a name in the graph; those that the editor keeps to itself aren't among them.
@@ -264,6 +265,17 @@ fn first_choice(spec: &InputSpec, kind: WidgetKind) -> Option<Cow<'_, Value>> {
             Some(Cow::Owned(json!(options.first()?.key)))
         }
         _ => None,
+    }
+}
+
+/// A custom combo whose choice is a widget of its host counts that one among its options.
+pub(super) fn count_choice(inputs: &mut IndexMap<String, Input>) {
+    let Some(Input::Value(choice)) = inputs.get("choice") else { return };
+    let options = (1..).map_while(|number| inputs.get(&format!("option{number}")));
+    let mut options = options.map(|option| matches!(option, Input::Value(option) if option == choice));
+    let chosen = options.position(|same| same);
+    if let Some(Input::Value(index)) = inputs.get_mut("index") {
+        *index = chosen.map_or(json!(-1), |chosen| json!(chosen));
     }
 }
 

@@ -155,3 +155,24 @@ fn a_link_to_the_host_takes_the_place_of_its_value() {
     assert_eq!(graph["9:1"]["inputs"]["steps"], json!(["20", 0]));
     assert_eq!(graph["9:1"]["inputs"]["seed"], 3);
 }
+
+#[test]
+fn a_custom_combo_counts_the_choice_of_its_host() {
+    let mut info = super::info();
+    let combo = crate::ObjectInfo::from_json(json!({
+        "CustomCombo": { "input": { "required": { "choice": ["COMBO", { "options": [] }] } }, "output": ["STRING"] } }));
+    info.classes.extend(combo.unwrap().classes);
+    let inner = definition(
+        "pick",
+        &json!([["choice", "COMBO", [1]]]),
+        &json!([]),
+        &json!([{ "id": 1, "type": "CustomCombo", "widgets_values": ["a", 0, "a", "b", ""], "inputs": [
+            { "name": "choice", "type": "COMBO", "widget": { "name": "choice" }, "link": 1 }] }]),
+        &json!([[1, -10, 0, 1, 0]]),
+    );
+    let nodes = json!([{ "id": 9, "type": "pick", "widgets_values": ["b"] }]);
+    let document = with_definitions(file(&nodes, &json!([])), &[inner]);
+    let graph = crate::convert(&document, &info).unwrap().graph.to_json();
+    let inputs = &graph["9:1"]["inputs"];
+    assert_eq!([&inputs["choice"], &inputs["index"]], [&json!("b"), &json!(1)]);
+}
