@@ -95,7 +95,7 @@ fn document(document: Value) -> Metadata {
 }
 
 fn png(mut chunks: &[u8]) -> Result<Metadata, MetadataError> {
-    let mut found = Metadata::default();
+    let mut found = Found::default();
     while let Some((head, rest)) = chunks.split_first_chunk::<8>() {
         let (length, kind) = head.split_at(4);
         let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
@@ -110,13 +110,20 @@ fn png(mut chunks: &[u8]) -> Result<Metadata, MetadataError> {
         // After the data comes a checksum.
         chunks = rest.get(length.saturating_add(4)..).unwrap_or_default();
     }
-    Ok(found)
+    Ok(found.metadata)
 }
 
 /// Too long a text, of a key that the caller knows.
 struct TooLong;
 
-impl Metadata {
+/// What was found so far. The first text of a key counts, whatever it is: to read further ones could take without end.
+#[derive(Default)]
+struct Found {
+    metadata: Metadata,
+    seen: Vec<&'static str>,
+}
+
+impl Found {
     /// Keeps the text of a chunk `keyword NUL …` if it is one of the two.
     fn take(
         &mut self,
@@ -126,21 +133,26 @@ impl Metadata {
         // A keyword has at most 79 bytes (PNG, 11.3.3).
         let head = &chunk[..chunk.len().min(80)];
         let Some(end) = head.iter().position(|byte| *byte == 0) else { return Ok(()) };
-        let Some(key) = key(&head[..end]) else { return Ok(()) };
+        let Some(key) = key(&head[..end]).filter(|key| !self.seen.contains(key)) else { return Ok(()) };
         let text = text(&chunk[end + 1..]).map_err(|_| MetadataError::TooLong { key })?;
         self.put(key, &text)
     }
 
     /// Keeps the first text of a key.
     fn put(&mut self, key: &'static str, text: &[u8]) -> Result<(), MetadataError> {
-        let place = if key == "prompt" { &mut self.prompt } else { &mut self.workflow };
-        if place.is_some() {
+        if self.seen.contains(&key) {
             return Ok(());
         }
+        self.seen.push(key);
         if text.len() > MAX_TEXT {
             return Err(MetadataError::TooLong { key });
         }
-        *place = Some(json(key, text)?).filter(Value::is_object);
+        let value = Some(json(key, text)?).filter(Value::is_object);
+        if key == "prompt" {
+            self.metadata.prompt = value;
+        } else {
+            self.metadata.workflow = value;
+        }
         Ok(())
     }
 }

@@ -71,8 +71,9 @@ pub(super) fn emit(graphs: &[Graph<'_>], problems: &mut Problems) -> Result<grap
             let mut inputs = IndexMap::new();
             for widget in &made.widgets {
                 let Some(value) = &widget.value else { continue };
-                take(&mut budget, widget.name.len() + cost(value))?;
-                inputs.insert(widget.name.to_string(), Input::Value(sent(&names, made.what, widget, value)));
+                let value = sent(&names, made.what, widget, value);
+                take(&mut budget, widget.name.len() + cost(&value))?;
+                inputs.insert(widget.name.to_string(), Input::Value(value));
             }
             for (slot, input) in made.inputs.iter().enumerate() {
                 match resolver.input(instance, position, slot)? {

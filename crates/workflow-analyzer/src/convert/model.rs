@@ -200,9 +200,12 @@ fn make<'a>(
     }
     let widgets = widgets::guessed(node);
     let mut inputs = file_inputs(node);
+    let by_name: HashMap<&str, usize> =
+        widgets.iter().enumerate().rev().map(|(at, widget)| (widget.name.as_ref(), at)).collect();
     for input in &mut inputs {
-        input.widget = widgets.iter().position(|widget| widget.name == input.name);
+        input.widget = by_name.get(input.name.as_ref()).copied();
     }
+    drop(by_name);
     made(What::Unknown, inputs, widgets)
 }
 

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::model::{Graph, What};
 use super::{hosts, text};
 
+/// A widget further on is not looked for.
+const MAX_WIDGETS: usize = 1024;
+
 /// The first node of each name, by graph and position.
 pub(super) struct Names<'g, 'a> {
     graphs: &'g [Graph<'a>],
@@ -68,15 +71,35 @@ impl<'g, 'a> Names<'g, 'a> {
             let inner = &self.graphs[inner];
             let slot = inner.scope.inputs.iter().position(|slot| slot.name == widget)?;
             inner.sources.get(slot).copied().flatten()?;
-            return Some(written(hosts::value(self.graphs, graph, node, slot)));
+            return written(hosts::value(self.graphs, graph, node, slot));
         }
-        let widget = made.widgets.iter().find(|known| known.name == widget)?;
-        Some(written(widget.value.as_deref()))
+        if matches!(made.what, What::Unknown) {
+            return None;
+        }
+        let widget = made.widgets.iter().take(MAX_WIDGETS).find(|known| known.name == widget)?;
+        written(widget.value.as_deref())
     }
 }
 
-fn written(value: Option<&Value>) -> String {
-    value.filter(|value| !value.is_null()).map(text::written).unwrap_or_default()
+/// The value as a text, unless that is long.
+fn written(value: Option<&Value>) -> Option<String> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Some(String::new()) };
+    let mut pending = vec![value];
+    let mut length = 0;
+    while let Some(next) = pending.pop() {
+        length += match next {
+            Value::String(text) => text.len(),
+            Value::Array(items) => {
+                pending.extend(items.iter().take(text::MAX_IN_NAME));
+                items.len()
+            }
+            _ => 1,
+        };
+        if length > text::MAX_IN_NAME {
+            return None;
+        }
+    }
+    Some(text::written(value))
 }
 
 /// Whether the editor fills in names of files for a class, which it does for those of its own that save one kind of thing.

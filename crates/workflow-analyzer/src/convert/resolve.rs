@@ -12,6 +12,9 @@ use super::model::{Graph, What, kept_name};
 /// Steps that all links of a file may take together.
 const MAX_STEPS: usize = 5_000_000;
 
+/// A list of types that is longer fits none but itself, in bytes.
+const MAX_TYPE: usize = 1024;
+
 /// A subgraph in its place: a definition stands as often in a graph as there are nodes for it.
 pub(super) struct Instance {
     /// The definition.
@@ -192,9 +195,9 @@ impl<'g> Resolver<'g, '_> {
     }
 
     /// The input that a bypassed node passes on by its output `slot`, to an input of the type `kind`.
-    fn bypass(&self, instance: usize, node: usize, slot: usize, kind: &str) -> Option<usize> {
-        let graph = &self.graphs[self.instances[instance].graph];
-        let inputs = &graph.nodes[node].inputs;
+    fn bypass(&mut self, instance: usize, node: usize, slot: usize, kind: &str) -> Option<usize> {
+        let graphs = self.graphs;
+        let inputs = &graphs[self.instances[instance].graph].nodes[node].inputs;
         if inputs.is_empty() {
             return None;
         }
@@ -202,6 +205,13 @@ impl<'g> Resolver<'g, '_> {
             return Some(if slot < inputs.len() { slot } else { 0 });
         }
         let output = self.output_kind(instance, node, slot);
+        // What comparing lists of types costs, each with each.
+        let types = |kind: &str| 1 + kind.bytes().take(MAX_TYPE).filter(|byte| *byte == b',').count();
+        let others = types(output) + types(kind);
+        self.steps += inputs.iter().map(|input| types(&input.kind) * others).sum::<usize>();
+        if self.steps > MAX_STEPS {
+            return None;
+        }
         let fits = |input: &str| compatible(input, output) && compatible(input, kind);
         if inputs.get(slot).is_some_and(|input| fits(&input.kind)) {
             return Some(slot);
@@ -230,6 +240,9 @@ fn compatible(a: &str, b: &str) -> bool {
     let any = |kind: &str| kind.is_empty() || kind == "*" || kind == "0";
     if any(a) || any(b) || a.eq_ignore_ascii_case(b) {
         return true;
+    }
+    if a.len() > MAX_TYPE || b.len() > MAX_TYPE {
+        return false;
     }
     a.split(',').any(|a| b.split(',').any(|b| a.trim().eq_ignore_ascii_case(b.trim())))
 }

@@ -2,8 +2,14 @@
 
 use serde_json::Value;
 
-/// A text doesn't grow beyond this by what replaces tokens, in bytes.
-const MAX_REPLACED: usize = 64 << 10;
+/// A text that is longer is no name of a file, and in one that has grown to it no more tokens are replaced, in bytes.
+const MAX_NAME: usize = 4 << 10;
+
+/// A value that is longer stays out of names of files, in bytes.
+pub(super) const MAX_IN_NAME: usize = 1 << 10;
+
+/// More tokens than this are not replaced in one text.
+const MAX_TOKENS: usize = 64;
 
 /// A value as JavaScript writes it in a text: `8.0` is `8`, a list has its values between commas.
 pub(super) fn written(value: &Value) -> String {
@@ -70,14 +76,20 @@ pub(super) fn dynamic_prompt(text: &str) -> String {
 fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // Where no comment ends any more, none is looked for again.
+    let mut ends = true;
     while let Some(at) = rest.find('/') {
         let (before, comment) = rest.split_at(at);
         out.push_str(before);
         if comment.starts_with("//") {
             rest = comment.find(['\n', '\r', '\u{2028}', '\u{2029}']).map_or("", |end| &comment[end..]);
-        } else if let Some(end) = comment.strip_prefix("/*").and_then(|inside| inside.find("*/")) {
+            continue;
+        }
+        let inside = comment.strip_prefix("/*").filter(|_| ends);
+        if let Some(end) = inside.and_then(|inside| inside.find("*/")) {
             rest = &comment[end + 4..];
         } else {
+            ends &= inside.is_none();
             out.push('/');
             rest = &comment[1..];
         }
@@ -93,9 +105,14 @@ fn without_comments(text: &str) -> String {
 ///
 /// `%date:…%` becomes the tokens that ComfyUI itself fills in when it saves, so that no clock is asked here.
 pub(super) fn replace_tokens(text: &str, value: impl Fn(&str, &str) -> Option<String>) -> String {
+    if text.len() > MAX_NAME {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find('%').filter(|_| out.len() < MAX_REPLACED) {
+    let mut tokens = 0;
+    while let Some(start) = rest.find('%').filter(|_| out.len() < MAX_NAME && tokens < MAX_TOKENS) {
+        tokens += 1;
         out.push_str(&rest[..start]);
         let inside = &rest[start + 1..];
         let Some(end) = inside.find('%').filter(|end| *end > 0) else {
@@ -106,7 +123,7 @@ pub(super) fn replace_tokens(text: &str, value: impl Fn(&str, &str) -> Option<St
         let token = &inside[..end];
         let replaced = match token.split_once('.') {
             Some((node, widget)) if !widget.contains('.') => {
-                value(node, widget).filter(|value| value.len() < MAX_REPLACED).map(|value| file_name(&value))
+                value(node, widget).filter(|value| value.len() < MAX_IN_NAME).map(|value| file_name(&value))
             }
             None => token.strip_prefix("date:").map(date),
             Some(_) => None,

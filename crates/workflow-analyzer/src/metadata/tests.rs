@@ -144,3 +144,13 @@ fn the_texts_of_a_png_are_taken_out_and_nothing_else() {
         assert_eq!(stripped(b"\x89PN", piece), b"\x89PN");
     }
 }
+
+#[test]
+fn a_text_that_comes_again_and_again_is_read_once() {
+    let zeros = [b"[0".as_slice(), b",0".repeat(MAX_TEXT / 2 - 10).as_slice(), b"]"].concat();
+    let again = chunk(b"zTXt", &[b"prompt\0\0", deflated(&zeros).as_slice()].concat());
+    let started = std::time::Instant::now();
+    let error = read(&png(&vec![again; 500])).unwrap_err();
+    assert_eq!(error, MetadataError::NoWorkflow);
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}

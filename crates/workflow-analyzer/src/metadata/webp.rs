@@ -1,6 +1,6 @@
 //! WebP: EXIF tags whose texts begin with `prompt:` and `workflow:`, as ComfyUI's `SaveAnimatedWEBP` writes them.
 
-use super::{Metadata, MetadataError, key};
+use super::{Found, Metadata, MetadataError, key};
 
 /// More entries of a directory than this are not looked at.
 const MAX_ENTRIES: usize = 512;
@@ -33,14 +33,14 @@ struct Tiff<'a> {
 }
 
 fn exif(bytes: &[u8]) -> Result<Metadata, MetadataError> {
-    let mut found = Metadata::default();
+    let mut found = Found::default();
     let big_endian = match bytes.get(..2) {
         Some(b"MM") => true,
         Some(b"II") => false,
-        _ => return Ok(found),
+        _ => return Ok(found.metadata),
     };
     let tiff = Tiff { bytes, big_endian };
-    let Some(directory) = tiff.long(4) else { return Ok(found) };
+    let Some(directory) = tiff.long(4) else { return Ok(found.metadata) };
     let entries = tiff.short(directory).map_or(0, usize::from).min(MAX_ENTRIES);
     for entry in 0..entries {
         let Some(text) = tiff.text(directory.saturating_add(2 + 12 * entry)) else { continue };
@@ -49,7 +49,7 @@ fn exif(bytes: &[u8]) -> Result<Metadata, MetadataError> {
             found.put(key, &text[colon + 1..])?;
         }
     }
-    Ok(found)
+    Ok(found.metadata)
 }
 
 impl<'a> Tiff<'a> {

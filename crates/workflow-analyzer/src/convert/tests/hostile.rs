@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::subgraphs::{definition, with_definitions};
-use super::{alone, file, info};
+use super::{alone, check_inputs, converted, file, info};
 use crate::{ConvertError, MAX_NODES, convert};
 
 /// Generous: a debug build on a busy machine. What these tests guard against takes minutes, or never ends.
@@ -295,4 +295,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn endless_lists_of_types_are_not_compared_each_with_each() {
+    let (ours, theirs) = ("a,".repeat(1 << 19), "b,".repeat(1 << 19));
+    let nodes = json!([
+        { "id": 1, "type": "Load" },
+        { "id": 2, "type": "Unheard", "mode": 4, "inputs": [{ "name": "in", "type": ours, "link": 1 }],
+            "outputs": [{ "name": "out", "type": ours, "links": [2] }] },
+        { "id": 3, "type": "Unheard", "inputs": [{ "name": "x", "type": theirs, "link": 2 }] },
+    ]);
+    let started = Instant::now();
+    let graph = converted(&file(&nodes, &json!([[1, 1, 0, 2, 0, ours], [2, 2, 0, 3, 0, theirs]]))).graph;
+    assert_eq!(graph.nodes.len(), 2);
+    assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
+}
+
+#[test]
+fn comments_and_tokens_without_end_are_passed_over() {
+    let started = Instant::now();
+    let comments = "/* ".repeat(1 << 20);
+    check_inputs("Encode", json!([comments]), &json!({ "text": comments }));
+    // Each would stand for a megabyte.
+    let tokens = "%Encode.text%".repeat(300);
+    let nodes = json!([
+        { "id": 1, "type": "Encode", "widgets_values": ["x".repeat(1 << 20)] },
+        { "id": 2, "type": "SaveImage", "widgets_values": [tokens] },
+    ]);
+    let graph = converted(&file(&nodes, &json!([]))).graph;
+    assert!(graph.to_json()["2"].to_string().len() < 10_000);
+    assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
 }
