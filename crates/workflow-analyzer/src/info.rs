@@ -11,6 +11,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::Node;
+
 pub use editor::{DynamicOption, Editor, Grow, Nested, Shown, WidgetKind};
 
 /// The node classes of a server by name.
@@ -150,6 +152,12 @@ impl ObjectInfo {
     /// The input `input` of the class `class`.
     pub fn input(&self, class: &str, input: &str) -> Option<&InputSpec> {
         self.classes.get(class)?.inputs.get(input)
+    }
+
+    /// The input `input` of a node, also one that its class has only with what the node chooses, or that grows
+    /// (`group.name`).
+    pub fn input_of(&self, node: &Node, input: &str) -> Option<&InputSpec> {
+        crate::dynamic::spec(self.classes.get(&node.class_type)?, node, input)
     }
 
     /// The options of a combo input that are texts: the models that a loader offers, the samplers of `KSampler`.

@@ -69,21 +69,29 @@ pub(super) fn check_owner(draft: &Draft<'_>) -> Result<(), ServerError> {
 }
 
 fn may_load(draft: &Draft<'_>, node: &Node, name: &str, input: &Input) -> bool {
-    let kind = draft.info.input(&node.class_type, name).map(|spec| &spec.kind);
+    let kind = draft.info.input_of(node, name).map(|spec| &spec.kind);
     let value = input.as_value();
     if kind.is_some_and(is_upload) {
         // A link could bring any name.
         return value.and_then(Value::as_str).is_some_and(|text| is_uploaded(draft, text));
     }
-    // ComfyUI takes a value in this wrapper too.
-    let text = value.map(|value| value.get("__value__").unwrap_or(value)).and_then(Value::as_str);
-    let Some(text) = text else { return true };
-    match kind {
+    let fits = |text: &str| match kind {
         Some(InputKind::String { multiline: true }) => true,
         // Nodes that load whole folders offer the inputs' one too.
         Some(InputKind::Combo { .. }) => !is_elsewhere(text) && !text.starts_with(FOLDER),
         _ => !is_elsewhere(text),
+    };
+    // ComfyUI takes a value in a wrapper too, and some nodes take lists of names.
+    let mut pending: Vec<&Value> = value.into_iter().collect();
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::String(text) if !fits(text) => return false,
+            Value::Array(items) => pending.extend(items),
+            Value::Object(members) => pending.extend(members.values()),
+            _ => {}
+        }
     }
+    true
 }
 
 /// As ComfyUI reads names of files: `name [output]`.

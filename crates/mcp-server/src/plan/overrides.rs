@@ -42,8 +42,8 @@ pub fn images<'a>(
 ) -> BTreeSet<String> {
     let analysis = analyze(&workflow.graph, info);
     let is_upload = |at: &Binding| {
-        let class = workflow.graph.nodes.get(&at.node).map(|node| node.class_type.as_str());
-        let spec = class.and_then(|class| info.input(class, &at.input));
+        let node = workflow.graph.nodes.get(&at.node);
+        let spec = node.and_then(|node| info.input_of(node, &at.input));
         spec.is_some_and(|spec| matches!(spec.kind, InputKind::Combo { upload: true, .. }))
     };
     let is_image =

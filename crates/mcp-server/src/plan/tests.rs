@@ -426,13 +426,28 @@ fn where_clients_are_told_apart_a_graph_loads_its_own_images_alone() {
     let custom = json!({"LoadAny": {"input": {"required": {"path": ["STRING", {}]}}, "output": ["IMAGE"]}});
     info.classes.extend(ObjectInfo::from_json(custom).unwrap().classes);
     let name = "x.png [output]";
-    for (path, refused) in [(json!(name), true), (json!({"__value__": name}), true), (json!("x.png"), false)]
-    {
+    let refused_and_not = [
+        (json!(name), true),
+        (json!({"__value__": name}), true),
+        (json!({"__value__": ["x.png", [name]]}), true),
+        (json!("x.png"), false),
+    ];
+    for (path, refused) in refused_and_not {
         let of = saving(json!({"class_type": "LoadAny", "inputs": {"path": path}}));
         let (parameters, uploads) = (Map::new(), Vec::new());
         let request = GraphRequest { workflow: &of, parameters, uploads, files: Files::Own };
         assert_eq!(workflow("test", &info, request).is_err(), refused, "{path}");
     }
+
+    // A file that is chosen with what another input chooses.
+    let image = json!({"required": {"file": [["x.png"], {"image_upload": true}]}});
+    let source = json!(["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "file", "inputs": image}]}]);
+    let custom = json!({"LoadBy": {"input": {"required": {"source": source}}, "output": ["IMAGE"]}});
+    info.classes.extend(ObjectInfo::from_json(custom).unwrap().classes);
+    let of = saving(json!({"class_type": "LoadBy", "inputs": {"source": "file", "source.file": "x.png"}}));
+    let request =
+        GraphRequest { workflow: &of, parameters: Map::new(), uploads: Vec::new(), files: Files::Own };
+    assert!(workflow("test", &info, request).unwrap_err().to_string().contains("artifact"));
 
     // Without keys there is one user, who has put these files there.
     run(&load(json!("x/y.png")), json!({}), &[], Files::All).unwrap();
