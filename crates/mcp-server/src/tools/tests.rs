@@ -162,6 +162,21 @@ async fn a_failed_job_is_an_error_of_the_tool_that_made_it() {
 }
 
 #[tokio::test]
+async fn parameters_are_few_and_their_names_short() {
+    let gateway = Gateway::start(|_| {}).await;
+    let client = gateway.client("a").await;
+    let many: Map<_, _> = (0..513).map(|number| (format!("p{number}.x"), json!(1))).collect();
+    let long = Map::from_iter([("x".repeat(513), json!(1))]);
+    for (parameters, field) in [(many, "parameters"), (long, "parameters.xxx")] {
+        let arguments = json!({"workflow": "txt2img", "parameters": parameters});
+        let (code, data, message) = client.refused("run_workflow", arguments).await;
+        assert_eq!(code, "invalid_arguments", "{message}");
+        assert!(data["field"].as_str().unwrap().starts_with(field) && message.contains("512"), "{message}");
+    }
+    gateway.running.stop().await;
+}
+
+#[tokio::test]
 async fn progress_ends_at_a_hundred() {
     let gateway = Gateway::start(|settings| settings.sandbox_sampling_seconds = 0.05).await;
     let client = gateway.client("a").await;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use workflow_analyzer::ObjectInfo;
 
+use super::parameters::cut;
 use crate::app::App;
 use crate::catalog::{Catalog, Entry, Unusable, Workflow};
 use crate::error::ServerError;
@@ -20,6 +21,13 @@ use crate::plan::{self, Files, GraphRequest, Upload};
 use crate::tools::arguments::{Queueing, delivery};
 use crate::tools::{creates, files, principal};
 use crate::views::JobReply;
+
+/// More parameters than this are refused: each is looked up in the whole graph.
+const MAX_PARAMETERS: usize = 512;
+/// Of a parameter's name, in bytes.
+const MAX_NAME: usize = 512;
+/// Of a name that is too long, what an error shows, in characters.
+const SHOWN_NAME: usize = 40;
 
 /// Runs a stored workflow, or a graph that the call brings.
 pub(crate) struct RunWorkflow(pub(crate) Arc<App>);
@@ -124,6 +132,7 @@ impl Run<'_> {
         cx: &CallContext,
         principal: &Principal,
     ) -> Result<ToolReply<JobReply>, ServerError> {
+        self.check_names()?;
         let uploads = self.take_images(app, principal).await?;
         let (tool, chosen, parameters, files) = (self.tool, self.chosen, self.parameters, files(app));
         let plan = app.planned(move |info| {
@@ -132,6 +141,22 @@ impl Run<'_> {
             plan::workflow(&tool, info, GraphRequest { workflow: &workflow, parameters, uploads, files })
         });
         jobs::run(app, cx, principal, plan.await?, self.delivery).await
+    }
+
+    /// Refuses more names, and longer ones, than any workflow has.
+    fn check_names(&self) -> Result<(), ServerError> {
+        let count = self.parameters.len();
+        if count > MAX_PARAMETERS {
+            let field = self.fields.strip_suffix('.').unwrap_or("arguments").to_owned();
+            let problem = format!("it has {count} names, and at most {MAX_PARAMETERS} are taken");
+            return Err(ServerError::InvalidArgument { field, problem });
+        }
+        if let Some(name) = self.parameters.keys().find(|name| name.len() > MAX_NAME) {
+            let field = format!("{}{}", self.fields, cut(name, SHOWN_NAME));
+            let problem = format!("its name has {} bytes, and at most {MAX_NAME} are taken", name.len());
+            return Err(ServerError::InvalidArgument { field, problem });
+        }
+        Ok(())
     }
 
     /// Turns the values of image parameters into names of the input folder. A name that ComfyUI has already stays, where
