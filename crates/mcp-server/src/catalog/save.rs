@@ -1,7 +1,7 @@
 //! Writes a workflow into the folder: under a plain name, whole or not at all, and over nothing unasked.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -11,6 +11,8 @@ use super::{Catalog, Live, Origin};
 
 /// Of a name, in bytes.
 const MAX_NAME: usize = 64;
+/// The largest text with line breaks, in bytes: a document that is deeply nested is mostly indentation then.
+const MAX_PRETTY: usize = 4 << 20;
 /// Files of a folder that more are saved into.
 const MAX_FILES: usize = 1000;
 
@@ -56,12 +58,20 @@ pub(crate) fn plain_name(text: &str) -> Result<&str, String> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(format!("a name has 1 to {MAX_NAME} bytes"));
     }
+    // A lookup takes the ending off too, and would find another workflow.
+    if ends_in_json(name) {
+        return Err("a name has no `.json` at its end; leave it out".to_owned());
+    }
     if !name.chars().all(plain) || name.starts_with(ends_badly) || name.ends_with(ends_badly) {
         return Err(
             "a name has letters, digits, `_`, `-`, and inside also points, spaces and brackets".to_owned()
         );
     }
     Ok(name)
+}
+
+fn ends_in_json(name: &str) -> bool {
+    name.as_bytes().last_chunk::<5>().is_some_and(|ending| ending.eq_ignore_ascii_case(b".json"))
 }
 
 impl Live {
@@ -109,7 +119,7 @@ fn check(catalog: &Catalog, folder: &Path, saving: &Saving<'_>) -> Result<(), Sa
 }
 
 fn write(folder: &Path, saving: &Saving<'_>) -> Result<(), SaveError> {
-    let document = serde_json::to_vec_pretty(saving.document).map_err(io::Error::from)?;
+    let document = text(saving.document)?;
     let sidecar = folder.join(format!("{}.toml", saving.name));
     let mut mine = None;
     if let Some(client) = saving.client.filter(|_| sidecar.symlink_metadata().is_err()) {
@@ -125,6 +135,18 @@ fn write(folder: &Path, saving: &Saving<'_>) -> Result<(), SaveError> {
         let _ = fs::remove_file(sidecar);
     }
     Ok(written?)
+}
+
+/// The document for people to read, or without line breaks where that would be too long.
+fn text(document: &Value) -> io::Result<Vec<u8>> {
+    let mut pretty = vec![0; MAX_PRETTY];
+    let mut room = Cursor::new(pretty.as_mut_slice());
+    if serde_json::to_writer_pretty(&mut room, document).is_err() {
+        return Ok(serde_json::to_vec(document)?);
+    }
+    let length = room.position() as usize;
+    pretty.truncate(length);
+    Ok(pretty)
 }
 
 /// Puts a whole file in the place of another. A symbolic link is replaced and not followed.

@@ -71,7 +71,22 @@ fn what_can_lead_out_of_the_folder_is_no_name() {
     }
     let long = "x".repeat(65);
     for name in [
-        "", ".json", "..", "../x", "a/b", "a\\b", "/etc/x", ".hidden", "a\0b", "C:x", "x.", " x", "x\n",
+        "",
+        ".json",
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        "/etc/x",
+        ".hidden",
+        "a\0b",
+        "C:x",
+        "x.",
+        " x",
+        "x\n",
+        "a.json.json",
+        "a.JSON",
+        "a.Json.json",
         &long,
     ] {
         assert!(plain_name(name).is_err(), "{name:?}");
@@ -100,6 +115,24 @@ fn saving_replaces_nothing_unasked_and_never_what_is_anothers() {
     assert!(matches!(save("hers", Some("b"), true), Err(SaveError::NotYours(_))));
     save("hers", Some("a"), true).unwrap();
     assert_eq!(live.current().get("hers").unwrap().descriptor.saved_by.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_nested_document_is_saved_in_little_more_than_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = Live::load(folder.path());
+    let mut nested = json!(vec![1; 40_000]);
+    for _ in 0..100 {
+        nested = json!([nested]);
+    }
+    let mut document = graph();
+    document["1"]["inputs"]["nested"] = nested;
+    live.save(&Saving { name: "deep", document: &document, client: None, overwrite: false }).unwrap();
+    let text = fs::read_to_string(folder.path().join("deep.json")).unwrap();
+    assert!(text.len() < 200_000, "{} bytes", text.len());
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
+    live.save(&Saving { name: "flat", document: &graph(), client: None, overwrite: false }).unwrap();
+    assert!(fs::read_to_string(folder.path().join("flat.json")).unwrap().lines().count() > 10);
 }
 
 #[cfg(unix)]
