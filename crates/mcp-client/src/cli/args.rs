@@ -153,13 +153,14 @@ pub(crate) struct PaintArgs {
     #[arg(long, short, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// Same seed, same image: 0 to 18446744073709551615 [default: random]
-    #[arg(long, short)]
+    #[arg(long, short, allow_negative_numbers = true, value_parser = whole)]
     pub(crate) seed: Option<u64>,
     /// Sampling steps
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) steps: Option<u32>,
     /// How closely the prompt is followed
     #[arg(long, aliases = ["cfg-scale", "cfg_scale"])]
+    #[arg(allow_negative_numbers = true, value_parser = number(0.0, 100.0))]
     pub(crate) cfg: Option<f64>,
     /// A sampler, such as euler
     #[arg(long, alias = "sampler_name", value_name = "NAME")]
@@ -181,10 +182,12 @@ pub(crate) struct PaintArgs {
 #[derive(Args, Debug, Default, PartialEq)]
 pub(crate) struct SizeArgs {
     /// Width in pixels
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(16..=16384))]
     pub(crate) width: Option<u32>,
     /// Height in pixels
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(16..=16384))]
     pub(crate) height: Option<u32>,
 }
 
@@ -212,7 +215,7 @@ pub(crate) struct StartArgs {
 #[derive(Args, Debug, PartialEq)]
 pub(crate) struct FinishArgs {
     /// Gives up waiting after so many seconds; the job goes on [default: waits till the job is over]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = whole)]
     pub(crate) timeout: Option<u64>,
     /// Saves the image to FILE (replaced if it exists), further ones as FILE-2 and so on; a folder takes all
     #[arg(long, short, value_name = "FILE")]
@@ -226,7 +229,8 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) size: SizeArgs,
     /// How many images
-    #[arg(long, short, alias = "batch_size", value_name = "COUNT")]
+    #[arg(long, short, alias = "batch_size", value_name = "COUNT", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) batch_size: Option<u32>,
     /// An image that guides the composition: a file or an artifact's id
     #[arg(long, alias = "controlnet", value_name = "IMAGE")]
@@ -236,12 +240,15 @@ pub(crate) struct GenerateArgs {
     pub(crate) controlnet_model: Option<String>,
     /// How strongly it guides
     #[arg(long, value_name = "STRENGTH", requires = "controlnet_image")]
+    #[arg(allow_negative_numbers = true, value_parser = number(0.0, 10.0))]
     pub(crate) controlnet_strength: Option<f64>,
     /// Where in the sampling it sets in, 0 to 1
     #[arg(long, value_name = "FRACTION", requires = "controlnet_image")]
+    #[arg(allow_negative_numbers = true, value_parser = number(0.0, 1.0))]
     pub(crate) controlnet_start: Option<f64>,
     /// Where in the sampling it ends, 0 to 1
     #[arg(long, value_name = "FRACTION", requires = "controlnet_image")]
+    #[arg(allow_negative_numbers = true, value_parser = number(0.0, 1.0))]
     pub(crate) controlnet_end: Option<f64>,
     #[command(flatten)]
     pub(crate) paint: PaintArgs,
@@ -253,7 +260,7 @@ pub(crate) struct Img2ImgArgs {
     #[arg(long, short, value_name = "IMAGE")]
     pub(crate) image: String,
     /// 0 keeps the image, 1 forgets it
-    #[arg(long, alias = "denoise")]
+    #[arg(long, alias = "denoise", allow_negative_numbers = true, value_parser = number(0.0, 1.0))]
     pub(crate) strength: Option<f64>,
     #[command(flatten)]
     pub(crate) prompt: OptionalPromptArgs,
@@ -273,7 +280,7 @@ pub(crate) struct InpaintArgs {
     #[arg(long, value_name = "IMAGE")]
     pub(crate) mask: Option<String>,
     /// 0 keeps what is under the mask, 1 forgets it
-    #[arg(long, alias = "denoise")]
+    #[arg(long, alias = "denoise", allow_negative_numbers = true, value_parser = number(0.0, 1.0))]
     pub(crate) strength: Option<f64>,
     #[command(flatten)]
     pub(crate) prompt: OptionalPromptArgs,
@@ -340,6 +347,19 @@ pub(crate) struct ImageArgs {
     /// Takes the small version of it
     #[arg(long)]
     pub(crate) preview: bool,
+}
+
+/// Reads a finite number within bounds that the server's tools have, too.
+fn number(least: f64, most: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<f64>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        Ok(number) if number.is_finite() => Err(format!("{text} is not in {least}..={most}")),
+        _ => Err(format!("{text:?} is not a number from {least} to {most}")),
+    }
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a whole number from 0 to {}", u64::MAX))
 }
 
 impl Cli {

@@ -156,10 +156,20 @@ async fn a_file_is_sent_as_a_data_uri() {
 
 #[tokio::test]
 async fn what_cannot_be_sent_is_said_before_it_is_sent() {
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["generate"], "required arguments were not provided"),
         (&["generate", "x", "--seed", "18446744073709551616"], "'18446744073709551616' for '--seed"),
         (&["generate", "x", "--priority", "101"], "101 is not in -100..=100"),
+        (&["generate", "x", "--seed", "-1"], "\"-1\" is not a whole number from 0 to 18446744073709551615"),
+        (&["generate", "x", "--timeout", "-1"], "\"-1\" is not a whole number"),
+        (&["generate", "x", "--width", "-5"], "-5 is not in 16..=16384"),
+        (&["generate", "x", "--steps", "-3"], "-3 is not in 1..=1000"),
+        (&["generate", "x", "-b", "0"], "0 is not in 1..=64"),
+        (&["generate", "x", "--cfg", "NaN"], "\"NaN\" is not a number from 0 to 100"),
+        (&["generate", "x", "--cfg", "inf"], "\"inf\" is not a number from 0 to 100"),
+        (&["img2img", "x", "-i", "comfy://artifacts/a1", "--strength", "-0.5"], "-0.5 is not in 0..=1"),
+        (&["inpaint", "x", "-i", "comfy://artifacts/a1", "--strength=-inf"], "is not a number from 0 to 1"),
+        (&["generate", "x", "--controlnet-strength", "11"], "11 is not in 0..=10"),
         (&["--action", "paint", "--prompt", "x"], "unrecognized subcommand 'paint'"),
         (&["img2img", "x", "--image", "/nowhere/in.png"], "/nowhere/in.png"),
         (&["img2img", "x", "--image", "https://example.com/in.png"], "download it"),
