@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use mcp_protocol::client::ClientError;
 use mcp_protocol::wire::Content;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use url::Url;
@@ -68,6 +69,12 @@ impl ArtifactDoor {
     async fn fetch(&self, id: &str) -> Result<Bytes, Fetch> {
         let broken = |error: reqwest::Error| Fetch::Failed(error.without_url().to_string());
         let mut response = self.client.get(self.address(id)).send().await.map_err(broken)?;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS
+            && let Some(seconds) = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok())
+            && let Ok(seconds) = seconds.trim().parse()
+        {
+            return Err(Fetch::RateLimited(Duration::from_secs(seconds)));
+        }
         if !response.status().is_success() {
             return Err(Fetch::Refused(response.status().as_u16()));
         }
@@ -89,6 +96,8 @@ impl ArtifactDoor {
 enum Fetch {
     /// An HTTP status.
     Refused(u16),
+    /// 429, with the time to wait.
+    RateLimited(Duration),
     Failed(String),
 }
 
@@ -113,6 +122,10 @@ impl GatewayClient {
                 // wrong.
                 Err(Fetch::Refused(status)) => {
                     tracing::debug!(http.status = status, "the artifact is asked for with get_image");
+                }
+                Err(Fetch::RateLimited(wait)) => {
+                    let message = format!("artifact {id} can't be fetched just now");
+                    return Err(ClientError::RateLimited { message, retry_after: Some(wait) }.into());
                 }
                 Err(Fetch::Failed(reason)) => {
                     return Err(GatewayError::Artifact { id: id.to_owned(), reason });

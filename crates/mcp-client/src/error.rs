@@ -86,6 +86,17 @@ impl GatewayError {
         matches!(self, GatewayError::Client(error) if error.is_transient())
     }
 
+    /// How long the server asks to wait before the same call, where it answered that there were too many.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            GatewayError::Client(ClientError::RateLimited { retry_after, .. }) => *retry_after,
+            GatewayError::Tool(failure) if failure.code == "rate_limited" => {
+                failure.data.as_ref()?.get("retryAfterMs")?.as_u64().map(Duration::from_millis)
+            }
+            _ => None,
+        }
+    }
+
     /// From a tool's result that is an error: its structured form, or else its text.
     pub(crate) fn from_tool(tool: &str, result: &CallToolResult) -> GatewayError {
         let failure = match result.tool_error() {

@@ -24,6 +24,10 @@ const WAIT_SECONDS: u64 = 20;
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 /// How long a server may be away before its jobs are given up.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a server may answer that there are too many requests: it is there, and the job is safe.
+pub const RATE_LIMIT_PATIENCE: Duration = Duration::from_mins(10);
+/// The longest that is waited at once because a server asks for it.
+pub const LONGEST_RATE_WAIT: Duration = Duration::from_mins(1);
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -123,12 +127,13 @@ impl Follower {
     async fn run(mut self) {
         let mut wait_seconds = 0;
         let mut failing_since: Option<Instant> = None;
+        let mut limited_since: Option<Instant> = None;
         let mut pause = FIRST_PAUSE;
         loop {
             let asked = Instant::now();
             match self.ask(wait_seconds).await {
                 Ok(job) => {
-                    (failing_since, pause) = (None, FIRST_PAUSE);
+                    (failing_since, limited_since, pause) = (None, None, FIRST_PAUSE);
                     let over = job.state.is_terminal();
                     if self.tell(job).await.is_err() || over {
                         return;
@@ -139,6 +144,7 @@ impl Follower {
                     }
                     wait_seconds = WAIT_SECONDS;
                 }
+                Err(error) if self.waits_its_turn(&error, &mut limited_since).await => {}
                 Err(error) => {
                     let since = *failing_since.get_or_insert(asked);
                     // A job that this follower has never seen is more likely a wrong address than a restart.
@@ -147,11 +153,23 @@ impl Follower {
                         return;
                     }
                     let _ = self.updates.try_send(Ok(JobUpdate::Retrying { reason: error.to_string() }));
-                    tokio::time::sleep(asked_to_wait(&error).unwrap_or(pause)).await;
+                    tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
+    }
+
+    /// Waits as long as the server asks for, where it answered that there were too many requests; false where
+    /// it did not, or where that has gone on for too long.
+    async fn waits_its_turn(&self, error: &GatewayError, since: &mut Option<Instant>) -> bool {
+        let Some(wait) = error.retry_after() else { return false };
+        if since.get_or_insert_with(Instant::now).elapsed() > RATE_LIMIT_PATIENCE {
+            return false;
+        }
+        let _ = self.updates.try_send(Ok(JobUpdate::Retrying { reason: error.to_string() }));
+        tokio::time::sleep(wait.clamp(FIRST_PAUSE, LONGEST_RATE_WAIT)).await;
+        true
     }
 
     async fn ask(&self, wait_seconds: u64) -> Result<Job, GatewayError> {
@@ -189,13 +207,4 @@ fn fraction(update: &ProgressUpdate) -> f64 {
     let total = update.total.filter(|total| *total > 0.0).unwrap_or(100.0);
     let fraction = update.progress / total;
     if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 }
-}
-
-fn asked_to_wait(error: &GatewayError) -> Option<Duration> {
-    match error {
-        GatewayError::Client(ClientError::RateLimited { retry_after, .. }) => {
-            retry_after.map(|wait| wait.clamp(FIRST_PAUSE, PATIENCE))
-        }
-        _ => None,
-    }
 }

@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Warnings of one job that are looked at.
+const MAX_WARNINGS: usize = 100;
+
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,6 +89,14 @@ pub struct Job {
     /// Everything else that the server said of it.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl Job {
+    /// What the server has to say against the way it was asked, such as a size that was rounded.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        let warnings = self.other.get("warnings").and_then(Value::as_array);
+        warnings.into_iter().flatten().filter_map(Value::as_str).take(MAX_WARNINGS)
+    }
 }
 
 /// Why a job failed.

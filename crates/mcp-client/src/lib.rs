@@ -32,7 +32,7 @@ mod request;
 
 pub use connect::{ConnectOptions, Target, connect};
 pub use error::{GatewayError, ToolFailure};
-pub use follow::{JobUpdate, JobUpdates};
+pub use follow::{JobUpdate, JobUpdates, LONGEST_RATE_WAIT, RATE_LIMIT_PATIENCE};
 pub use gateway::{GatewayClient, ImageSize};
 pub use image_input::{ImageInput, ImageInputError, MAX_IMAGE_BYTES, media_type_of};
 pub use job::{Artifact, Job, JobAnswer, JobFailure, JobState};

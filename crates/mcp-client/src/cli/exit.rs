@@ -60,6 +60,8 @@ pub(crate) enum CliError {
     Usage(String),
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    #[error("job {job_id}: {error}")]
+    OfJob { job_id: String, error: Box<GatewayError> },
     #[error("{}", failure(.0))]
     JobFailed(Box<Job>),
     #[error("job {} was cancelled", .0.id)]
@@ -80,10 +82,25 @@ fn failure(job: &Job) -> String {
 }
 
 impl CliError {
+    /// The same, with the way back to the job, where the trouble may pass: the job and its images are kept.
+    pub(super) fn about_job(self, job_id: &str) -> CliError {
+        match self {
+            CliError::Gateway(error)
+                if error.is_transient()
+                    || gateway_exit(&error) == Exit::RateLimited
+                    || matches!(error, GatewayError::Artifact { .. }) =>
+            {
+                CliError::OfJob { job_id: job_id.to_owned(), error: Box::new(error) }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Request(_) | CliError::Usage(_) => Exit::Usage,
             CliError::Gateway(error) => gateway_exit(error),
+            CliError::OfJob { error, .. } => gateway_exit(error),
             CliError::JobFailed(_) | CliError::Save(_) | CliError::Output(_) => Exit::Failed,
             CliError::JobCancelled(_) => Exit::Cancelled,
             CliError::Interrupted { .. } => Exit::Interrupted,
@@ -116,7 +133,10 @@ impl CliError {
         match self {
             CliError::Gateway(GatewayError::TimedOut { job_id, .. })
             | CliError::Interrupted { job_id: Some(job_id) } => how_to_go_on(job_id),
-            CliError::Gateway(error) => error.remedy().into_iter().collect(),
+            CliError::Gateway(error) => error.remedy().into_iter().chain(quotes(error)).collect(),
+            CliError::OfJob { job_id, error } => {
+                error.remedy().into_iter().chain([fetch_later(job_id)]).collect()
+            }
             CliError::JobFailed(job) => {
                 job.error.as_ref().and_then(|error| error.remedy.clone()).into_iter().collect()
             }
@@ -127,15 +147,10 @@ impl CliError {
 
     /// The message with its first cause; the layers between them tell nothing to a person.
     pub(super) fn message(&self) -> String {
-        let text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause.and_then(std::error::Error::source) {
-            cause = Some(inner);
+        if let CliError::OfJob { job_id, error } = self {
+            return format!("job {job_id}: {}", with_cause(error.as_ref()));
         }
-        match cause {
-            Some(cause) => format!("{text}: {cause}"),
-            None => text,
-        }
+        with_cause(self)
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -148,6 +163,7 @@ impl CliError {
         match self {
             CliError::JobFailed(job) | CliError::JobCancelled(job) => document["job"] = json!(job),
             CliError::Interrupted { job_id: Some(id) }
+            | CliError::OfJob { job_id: id, .. }
             | CliError::Gateway(GatewayError::TimedOut { job_id: id, .. }) => {
                 document["job"] = json!({"id": id});
             }
@@ -160,6 +176,18 @@ impl CliError {
     }
 }
 
+/// An error with its first cause.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(std::error::Error::source) {
+        cause = Some(inner);
+    }
+    match cause {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 fn image_remedy(error: &ImageInputError) -> &'static str {
     match error {
         ImageInputError::Read { .. } => "give a file that exists, or the id of an artifact of the server",
@@ -168,8 +196,22 @@ fn image_remedy(error: &ImageInputError) -> &'static str {
     }
 }
 
+fn fetch_later(job_id: &str) -> String {
+    format!("mcp-client wait {job_id} -o FILE")
+}
+
+/// A value for `--param` that looks like JSON is sent as such, which a text parameter does not take.
+fn quotes(error: &GatewayError) -> Option<String> {
+    let GatewayError::Tool(failure) = error else { return None };
+    let wants_text = failure.tool == "run_workflow" && failure.message.contains(" takes a string, not ");
+    wants_text.then(|| {
+        let name = failure.data.as_ref().and_then(|data| data.get("field")).and_then(Value::as_str);
+        format!("write a text that looks like JSON in quotes: -P '{}=\"42\"'", name.unwrap_or("NAME"))
+    })
+}
+
 fn how_to_go_on(job_id: &str) -> Vec<String> {
-    vec![format!("mcp-client wait {job_id} -o FILE"), format!("mcp-client cancel {job_id}")]
+    vec![fetch_later(job_id), format!("mcp-client cancel {job_id}")]
 }
 
 fn gateway_exit(error: &GatewayError) -> Exit {

@@ -44,6 +44,9 @@ pub(super) fn job(job: &Job) -> String {
         line("error", Some(error.message.clone()));
         line("try", error.remedy.clone());
     }
+    for warning in job.warnings() {
+        line("warning", Some(warning.to_owned()));
+    }
     for artifact in &job.artifacts {
         line("artifact", Some(self::artifact(artifact)));
     }
@@ -127,7 +130,14 @@ fn workflows(content: &Value) -> Option<String> {
             let _ = writeln!(text, "  parameters: {}", parameters.join(", "));
         }
         if entry.get("runnable") == Some(&Value::Bool(false)) {
-            let _ = writeln!(text, "  can't run on this ComfyUI: something that it needs is not installed");
+            let missing = entry.get("missing").and_then(Value::as_array).into_iter().flatten();
+            let missing: Vec<String> = missing.filter_map(Value::as_str).map(clean).collect();
+            let why = if missing.is_empty() {
+                "something that it needs is not installed".to_owned()
+            } else {
+                missing.join("; ")
+            };
+            let _ = writeln!(text, "  can't run on this ComfyUI: {why}");
         }
     }
     for entry in content.get("broken").and_then(Value::as_array).into_iter().flatten() {
@@ -196,9 +206,11 @@ mod tests {
             ),
             (
                 "list_workflows",
-                json!({"workflows": [{"name": "x", "description": null, "parameters": ["prompt"], "runnable": false}],
+                json!({"workflows": [{"name": "x", "description": null, "parameters": ["prompt"], "runnable": false},
+                                      {"name": "z", "runnable": false, "missing": ["no vae/a.pt", "no node \u{1b}B"]}],
                        "broken": [{"name": "y", "problem": "no JSON"}]}),
                 "x  \n  parameters: prompt\n  can't run on this ComfyUI: something that it needs is not installed\n\
+                 z  \n  can't run on this ComfyUI: no vae/a.pt; no node  B\n\
                  y  (broken: no JSON)\n",
             ),
             (
@@ -209,8 +221,8 @@ mod tests {
             (
                 "get_job_status",
                 json!({"job": {"id": "j", "state": "failed", "created_at": "2026-01-02T03:04:05Z",
-                               "error": {"code": "c", "message": "out of\nmemory"}}}),
-                "j  failed\n  created   2026-01-02T03:04:05Z\n  error     out of memory\n",
+                               "error": {"code": "c", "message": "out of\nmemory"}, "warnings": ["500 becomes 496"]}}),
+                "j  failed\n  created   2026-01-02T03:04:05Z\n  error     out of memory\n  warning   500 becomes 496\n",
             ),
         ];
         for (tool, content, expected) in cases {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use mcp_client::{
-    Artifact, ConnectOptions, GatewayClient, GatewayError, ImageSize, Job, JobState, JobUpdate, Target,
-    connect,
+    Artifact, ConnectOptions, GatewayClient, GatewayError, ImageSize, Job, JobState, JobUpdate,
+    LONGEST_RATE_WAIT, RATE_LIMIT_PATIENCE, Target, connect,
 };
 use mcp_protocol::client::CallOptions;
 
@@ -20,6 +21,9 @@ use super::progress::Display;
 use super::report;
 use super::requests::{Request, build};
 use super::save::{Destination, misnamed};
+
+/// A server that asks for less is not asked again sooner.
+const SHORTEST_RATE_WAIT: Duration = Duration::from_millis(250);
 
 /// Runs the command, till its end or Ctrl-C.
 pub(super) async fn run(cli: &Cli, environment: impl Fn(&str) -> Option<String>) -> Result<(), CliError> {
@@ -84,14 +88,15 @@ impl Session<'_> {
                 let arguments = Value::Object(arguments);
                 let started = self.gateway.job_call(tool, arguments, CallOptions::default()).await?;
                 if after.no_wait {
+                    self.warn(&started.job);
                     return self.print(&json!(started), &report::clean(&started.job.id));
                 }
                 let _ = self.job_id.set(started.job.id.clone());
-                self.finish(&started.job.id, &after.finish, destination).await
+                self.finish_patiently(&started.job.id, &after.finish, destination).await
             }
             Request::Wait { job_id, finish } => {
                 let _ = self.job_id.set(job_id.to_owned());
-                self.finish(job_id, finish, destination).await
+                self.finish_patiently(job_id, finish, destination).await
             }
             Request::Ask { tool, arguments } => self.ask(tool, arguments).await,
             Request::Image { artifact } => self.image(artifact, destination).await,
@@ -99,19 +104,39 @@ impl Session<'_> {
     }
 
     async fn ask(&self, tool: &str, arguments: Map<String, Value>) -> Result<(), CliError> {
-        let result = self.gateway.call(tool, Value::Object(arguments)).await?;
+        let job_id = arguments.get("job_id").and_then(Value::as_str).map(str::to_owned);
+        let arguments = Value::Object(arguments);
+        let result = match job_id {
+            Some(job_id) => {
+                let asked = self.in_turn(None, || self.gateway.call(tool, arguments.clone())).await;
+                asked.map_err(|error| CliError::from(error).about_job(&job_id))?
+            }
+            None => self.gateway.call(tool, arguments).await?,
+        };
         let content = result.structured_content.unwrap_or_else(|| json!({"content": result.content}));
         self.print(&content, &report::answer(tool, &content))
     }
 
-    /// Waits for a job, and saves or names what came out of it.
+    /// Waits for a job, and saves or names what came out of it. An error says how to get at the job later.
+    async fn finish_patiently(
+        &self,
+        job_id: &str,
+        finish: &FinishArgs,
+        destination: Option<Destination>,
+    ) -> Result<(), CliError> {
+        self.finish(job_id, finish, destination).await.map_err(|error| error.about_job(job_id))
+    }
+
     async fn finish(
         &self,
         job_id: &str,
         finish: &FinishArgs,
         destination: Option<Destination>,
     ) -> Result<(), CliError> {
+        let deadline =
+            finish.timeout.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
         let job = self.wait(job_id, finish.timeout).await?;
+        self.warn(&job);
         match job.state {
             JobState::Failed => return Err(CliError::JobFailed(Box::new(job))),
             JobState::Cancelled => return Err(CliError::JobCancelled(Box::new(job))),
@@ -121,7 +146,7 @@ impl Session<'_> {
         let mut document = json!({"job": job});
         let text = match destination {
             Some(destination) => {
-                let files = self.save(&job.artifacts, destination).await?;
+                let files = self.save(&job.artifacts, destination, deadline).await?;
                 document["files"] = json!(files);
                 files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("\n")
             }
@@ -155,10 +180,15 @@ impl Session<'_> {
         tokio::time::timeout(after, finished).await.map_err(|_| timed_out())?
     }
 
-    async fn save(&self, artifacts: &[Artifact], mut to: Destination) -> Result<Vec<PathBuf>, CliError> {
+    async fn save(
+        &self,
+        artifacts: &[Artifact],
+        mut to: Destination,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<PathBuf>, CliError> {
         let mut files = Vec::new();
         for artifact in artifacts {
-            let bytes = self.gateway.fetch_image(artifact).await?;
+            let bytes = self.in_turn(deadline, || self.gateway.fetch_image(artifact)).await?;
             let path = to.save(artifact, &bytes)?;
             self.warn_of_name(&path, &artifact.media_type);
             files.push(path);
@@ -166,11 +196,38 @@ impl Session<'_> {
         Ok(files)
     }
 
+    /// Asks again where the server says when it will have time again, as long as that is before the deadline.
+    async fn in_turn<T, F>(&self, deadline: Option<Instant>, ask: impl Fn() -> F) -> Result<T, GatewayError>
+    where
+        F: Future<Output = Result<T, GatewayError>>,
+    {
+        let started = Instant::now();
+        loop {
+            let error = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(wait) = error.retry_after() else { return Err(error) };
+            let wait = wait.clamp(SHORTEST_RATE_WAIT, LONGEST_RATE_WAIT);
+            let again = Instant::now() + wait;
+            let too_late = deadline.is_some_and(|deadline| again > deadline);
+            if too_late || again.duration_since(started) > RATE_LIMIT_PATIENCE {
+                return Err(error);
+            }
+            self.remark(&format!(
+                "{}; trying again in {:.1} s",
+                report::clean(&error.to_string()),
+                wait.as_secs_f64()
+            ));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     async fn image(&self, args: &ImageArgs, destination: Option<Destination>) -> Result<(), CliError> {
         let (bytes, media_type) = if args.preview {
-            self.gateway.get_image(&args.artifact, ImageSize::Preview).await?
+            self.in_turn(None, || self.gateway.get_image(&args.artifact, ImageSize::Preview)).await?
         } else {
-            let bytes = self.gateway.fetch_artifact(&args.artifact).await?;
+            let bytes = self.in_turn(None, || self.gateway.fetch_artifact(&args.artifact)).await?;
             let media_type = mcp_client::media_type_of(&bytes).unwrap_or("application/octet-stream");
             (bytes, media_type.to_owned())
         };
@@ -206,6 +263,12 @@ impl Session<'_> {
     fn print(&self, document: &Value, text: &str) -> Result<(), CliError> {
         if self.output.json { report::print_json(document) } else { report::print(text) }
             .map_err(CliError::Output)
+    }
+
+    fn warn(&self, job: &Job) {
+        for warning in job.warnings() {
+            self.remark(&format!("warning: {}", report::clean(warning)));
+        }
     }
 
     /// Something beside the answer, for people.

@@ -43,6 +43,10 @@ pub(crate) struct Play {
     pub(crate) trouble: Mutex<Option<(StatusCode, u32)>>,
     /// Artifacts are not to be had over HTTP.
     pub(crate) door_is_shut: bool,
+    /// So many downloads are answered with 429 and this `Retry-After`.
+    pub(crate) limited_downloads: Mutex<(u32, &'static str)>,
+    /// So many calls of `wait_for_job` are told that there were too many.
+    pub(crate) limited_waits: AtomicU32,
     pub(crate) key: Option<&'static str>,
     pub(crate) waits: AtomicU32,
     pub(crate) calls: Mutex<Vec<(String, Value)>>,
@@ -55,6 +59,8 @@ impl Play {
             fate,
             trouble: Mutex::default(),
             door_is_shut: false,
+            limited_downloads: Mutex::new((0, "")),
+            limited_waits: AtomicU32::new(0),
             key: None,
             waits: AtomicU32::new(0),
             calls: Mutex::default(),
@@ -84,6 +90,7 @@ impl Play {
         match state {
             "queued" => job["position"] = json!(2),
             "succeeded" => {
+                job["warnings"] = json!(["the width 500 becomes 496"]);
                 job["started_at"] = json!("2026-01-02T03:04:06Z");
                 job["finished_at"] = json!("2026-01-02T03:04:07.5Z");
                 job["artifacts"] = json!(["a1", "a2"].map(|id| json!({
@@ -113,8 +120,15 @@ impl Play {
                     .remedy("call list_models")
                     .data(data))
             }
+            "run_workflow" if arguments["parameters"]["name"] == 42 => {
+                let text = "name takes a string, not a number";
+                Err(ToolError::new("invalid_arguments", text).data(json!({"field": "name"})))
+            }
             "generate_image" => Ok(Play::job("queued")),
             "cancel_job" => Ok(Play::job("cancelled")),
+            "wait_for_job" if take_one(&self.limited_waits) => {
+                Err(ToolError::new("rate_limited", "too many requests").data(json!({"retryAfterMs": 1})))
+            }
             "wait_for_job" if arguments["wait_seconds"] == 0 => Ok(Play::job("queued")),
             "wait_for_job" => match (self.waits.fetch_add(1, Ordering::Relaxed), self.fate) {
                 (0, _) => {
@@ -186,11 +200,22 @@ async fn at_the_door(State(play): State<Arc<Play>>, request: Request, next: Next
     next.run(request).await
 }
 
+fn take_one(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 async fn artifact(State(play): State<Arc<Play>>, Path(id): Path<String>) -> Response {
+    {
+        let mut limited = play.limited_downloads.lock().unwrap();
+        if let (left @ 1.., retry_after) = *limited {
+            limited.0 = left - 1;
+            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", retry_after)]).into_response();
+        }
+    }
     let known: HashMap<&str, &[u8]> = HashMap::from([("a1", PNG), ("a2", PNG), ("cut", &PNG[..3])]);
     match known.get(id.as_str()) {
         Some(bytes) if !play.door_is_shut => bytes.to_vec().into_response(),

@@ -33,6 +33,7 @@ async fn images_are_saved_where_they_were_wanted() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert_eq!(stdout, "fox.png\nfox-2.png\n");
     assert!(stderr.contains("job job-1: queued, 2 jobs ahead"), "{stderr}");
+    assert!(stderr.contains("warning: the width 500 becomes 496\n"), "{stderr}");
     assert!(stderr.contains("job job-1 succeeded in 1.5 s, seed 18446744073709551615"), "{stderr}");
     for name in ["fox.png", "fox-2.png"] {
         assert_eq!(std::fs::read(folder.path().join(name)).unwrap(), PNG);
@@ -64,6 +65,34 @@ async fn json_is_one_document_and_nothing_else() {
     }
 }
 
+#[tokio::test]
+async fn a_picture_is_not_lost_to_a_rate_limit() {
+    let play =
+        Play { limited_downloads: (2, "0").into(), limited_waits: 2.into(), ..Play::new(Fate::Succeeds) };
+    let gateway = Gateway::start(play).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (output, stdout, stderr) = run(&gateway, folder.path(), &["generate", "x", "-o", "fox.png"]).await;
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert_eq!(stdout, "fox.png\nfox-2.png\n");
+    assert!(stderr.contains("can't be fetched just now; trying again in"), "{stderr}");
+
+    // Not in the time that was given: it is told how to get the picture later.
+    *gateway.state.limited_downloads.lock().unwrap() = (1, "50");
+    let words = ["wait", "job-1", "--timeout", "20", "-o", "late.png", "--json"];
+    let (output, stdout, stderr) = run(&gateway, folder.path(), &words).await;
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(
+        stderr.contains("error: job job-1: ") && stderr.contains("mcp-client wait job-1 -o FILE"),
+        "{stderr}"
+    );
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&document["job"]["id"], &document["error"]["code"]),
+        (&"job-1".into(), &"rate_limited".into())
+    );
+    assert!(document["error"]["remedy"].as_str().unwrap().contains("mcp-client wait job-1 -o FILE"));
+}
+
 const GENERATE: &[&str] = &["generate", "x"];
 
 /// A name, the gateway, the words, the exit code, and what is said on standard error.
@@ -77,7 +106,7 @@ async fn the_exit_code_tells_how_it_ended() {
         *play.trouble.lock().unwrap() = Some((status, 9));
         play
     };
-    let cases: [Case; 10] = [
+    let cases: [Case; 11] = [
         (
             "failed",
             Play::new(Fate::Fails),
@@ -99,6 +128,13 @@ async fn the_exit_code_tells_how_it_ended() {
             &["generate", "forbidden"],
             2,
             &["there is no `a` here", "try: call list_models"],
+        ),
+        (
+            "text",
+            succeeds(),
+            &["run", "own", "-P", "name=42"],
+            2,
+            &["name takes a string, not a number", "-P 'name=\"42\"'"],
         ),
         (
             "command",
