@@ -177,6 +177,28 @@ async fn parameters_are_few_and_their_names_short() {
 }
 
 #[tokio::test]
+async fn a_tool_runs_the_workflow_that_has_its_name_now() {
+    let gateway = Gateway::start(|_| {}).await;
+    let folder = gateway.app.settings.workflows_dir.clone();
+    std::fs::create_dir_all(&folder).unwrap();
+    let graph = include_str!("../../../../workflows/txt2img.json").replace("lighthouse", "house");
+    let at = |name: &str, ending: &str| folder.join(format!("{name}.{ending}"));
+    std::fs::write(at("my own", "json"), graph).unwrap();
+    std::fs::write(at("my own", "toml"), "tool = true\ndescription = \"Mine\"").unwrap();
+    gateway.app.catalog.refresh();
+    let client = gateway.client("a").await;
+    let call = async || client.call("my_own", json!({"width": 64, "height": 64, "steps": 1})).await;
+    for ending in ["json", "toml"] {
+        std::fs::rename(at("my own", ending), at("my_own", ending)).unwrap();
+    }
+    gateway.app.catalog.refresh();
+    // A tool that still runs what is gone says so by the old name.
+    let renamed = async || while format!("{:?}", call().await).contains("my own") {};
+    tokio::time::timeout(Duration::from_secs(20), renamed()).await.expect("the new name is used");
+    gateway.running.stop().await;
+}
+
+#[tokio::test]
 async fn progress_ends_at_a_hundred() {
     let gateway = Gateway::start(|settings| settings.sandbox_sampling_seconds = 0.05).await;
     let client = gateway.client("a").await;

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -46,17 +47,17 @@ pub(crate) struct OwnTools {
 
 #[derive(Debug, Default)]
 struct State {
-    descriptions: Vec<ToolDescription>,
+    tools: Wanted,
     refused: Vec<Broken>,
 }
 
 impl OwnTools {
     /// What `tools/list` says of them.
     pub(crate) fn descriptions(&self) -> Vec<ToolDescription> {
-        self.lock().descriptions.clone()
+        self.lock().tools.iter().map(|(_, description)| description.clone()).collect()
     }
 
-    /// The workflows that would be tools and can't.
+    /// The workflows that would be tools and can't, and those whose sidecar doesn't fit what ComfyUI has.
     pub(crate) fn refused(&self) -> Vec<Broken> {
         self.lock().refused.clone()
     }
@@ -114,22 +115,25 @@ fn tell(app: &App, before: &Catalog, now: &Catalog) {
 
 /// Makes the tools what the catalog says.
 fn exchange(app: &Arc<App>, server: &Server, catalog: &Catalog, installed: Option<&Installed>) {
-    let (wanted, refused) = wanted(catalog, installed.map(|installed| &installed.info));
-    let before = app.own_tools.descriptions();
-    let is_same = |tool: &ToolDescription, others: &[ToolDescription]| others.contains(tool);
-    let descriptions: Vec<_> = wanted.iter().map(|(_, description)| description.clone()).collect();
-    let gone = before.iter().filter(|tool| !is_same(tool, &descriptions));
-    let gone: Vec<_> = gone.map(|tool| tool.name.clone()).collect();
-    let new = wanted.into_iter().filter(|(_, description)| !is_same(description, &before));
+    let info = installed.map(|installed| &installed.info);
+    let (wanted, mut refused) = wanted(catalog, info);
+    refused.extend(info.map(|info| unfit(catalog, info)).unwrap_or_default());
+    let (before, known) = {
+        let mut state = app.own_tools.lock();
+        let before = mem::replace(&mut state.tools, wanted.clone());
+        (before, mem::replace(&mut state.refused, refused.clone()))
+    };
+    for broken in refused.iter().filter(|broken| !known.contains(broken)) {
+        tracing::warn!(workflow = %broken.name, problem = %broken.problem, "a workflow can't be used as its sidecar says");
+    }
+    // Two workflows may be told alike, and a tool runs its own.
+    let gone = before.iter().filter(|tool| !wanted.contains(tool));
+    let gone: Vec<_> = gone.map(|(_, description)| description.name.clone()).collect();
+    let new = wanted.into_iter().filter(|tool| !before.contains(tool));
     let new = new.map(|(workflow, description)| {
         Box::new(WorkflowTool { app: Arc::clone(app), workflow, description }) as Box<dyn DynTool>
     });
     let new: Vec<_> = new.collect();
-    {
-        let mut state = app.own_tools.lock();
-        state.descriptions = descriptions;
-        state.refused = refused;
-    }
     if gone.is_empty() && new.is_empty() {
         return;
     }
@@ -165,6 +169,16 @@ fn wanted(catalog: &Catalog, info: Option<&ObjectInfo>) -> (Wanted, Vec<Broken>)
         }
     }
     (wanted, refused)
+}
+
+/// The workflows that are no tools and whose sidecar doesn't fit the graph: that shows with what ComfyUI has.
+fn unfit(catalog: &Catalog, info: &ObjectInfo) -> Vec<Broken> {
+    let exposing = |entry: &&Arc<Entry>| !entry.descriptor.tool && !entry.descriptor.parameters.is_empty();
+    let problems = catalog.iter().filter(exposing).filter_map(|entry| match entry.workflow(Some(info)) {
+        Err(Unusable::Wrong(problem)) => Some(Broken { name: entry.name.clone(), problem }),
+        Ok(_) | Err(Unusable::Waiting) => None,
+    });
+    problems.collect()
 }
 
 /// The tool as it is with what is installed. Some clients list the tools once, when ComfyUI isn't known yet: they are told

@@ -2,7 +2,7 @@ use std::fs;
 
 use workflow_analyzer::ObjectInfo;
 
-use super::{MAX_TOOLS, wanted};
+use super::{MAX_TOOLS, unfit, wanted};
 use crate::catalog::Catalog;
 
 const GRAPH: &str = include_str!("../../../../../../workflows/txt2img.json");
@@ -47,4 +47,23 @@ fn tools_are_few_and_the_others_are_told() {
     let properties = tools[0].1.input_schema["properties"].as_object().unwrap();
     assert_eq!(properties["steps"]["type"], "integer", "also while ComfyUI isn't known");
     assert!(refused[0].problem.contains("run_workflow"), "{refused:?}");
+}
+
+#[test]
+fn a_sidecar_that_does_not_fit_the_graph_is_told() {
+    let files = [
+        ("target", "[parameters.promt]"),
+        ("bounds", "[parameters.steps]\nmin = 0"),
+        ("crossed", "[parameters.steps]\nmin = 9\nmax = 4"),
+        ("default", "[parameters.steps]\nmin = 4\nmax = 9\ndefault = 20"),
+        ("fits", "[parameters.steps]\nmin = 4"),
+    ];
+    let (catalog, info) = (catalog(&files), ObjectInfo::well_known());
+    let mut told: Vec<_> = catalog.broken().iter().map(|broken| broken.name.clone()).collect();
+    for broken in unfit(&catalog, &info) {
+        assert!(broken.problem.starts_with(&format!("{}.toml, line ", broken.name)), "{broken:?}");
+        told.push(broken.name);
+    }
+    told.sort();
+    assert_eq!(told, ["bounds", "crossed", "default", "target"]);
 }
