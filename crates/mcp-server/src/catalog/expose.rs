@@ -195,6 +195,14 @@ fn narrow(wanted: &Exposed, kind: InputKind) -> Result<(InputKind, bool), String
         _ if bounded => return Err("it is no number and has no `min` and `max`".to_owned()),
         other => other,
     };
+    let is_empty = match &kind {
+        InputKind::Int { min: Some(min), max: Some(max), .. } => min > max,
+        InputKind::Float { min: Some(min), max: Some(max), .. } => min > max,
+        _ => false,
+    };
+    if is_empty {
+        return Err("nothing is within `min` and `max` and the node's own bounds".to_owned());
+    }
     let Some(choices) = &wanted.choices else { return Ok((kind, bounded)) };
     let checked = choices.iter().map(|choice| fitting(&kind, choice)).collect::<Result<Vec<_>, _>>()?;
     let options = match &kind {

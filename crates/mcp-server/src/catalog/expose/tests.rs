@@ -60,6 +60,7 @@ fn bounds_and_choices_are_within_those_of_the_node() {
         ("[parameters.steps]\nmin = 0", "1: `min` 0 is outside"),
         ("\n[parameters.steps]\nmax = 1e9", "2: `max` 1000000000 is outside"),
         ("[parameters.steps]\ndefault = 0", "outside of the bounds"),
+        ("[parameters.steps]\nmin = 20000", "nothing is within"),
         ("[parameters.steps]\nmin = 1.5", "integers"),
         ("[parameters.prompt]\nmin = 1", "no number"),
         ("[parameters.cfg]\ndefault = \"x\"", "no number"),
