@@ -150,6 +150,9 @@ async fn a_sidecar_that_is_broken_says_where_and_takes_nothing_else_along() -> R
         entry["missing"][0].as_str().is_some_and(|text| text.contains("line 1") && text.contains("prompt")),
         "{entry}"
     );
+    let fits = async || Ok(broken(&client, "bad").await?.filter(|problem| problem.contains("line 1")));
+    let problem = until("the target is told", LONG, fits).await?;
+    ensure!(problem.contains("prompt"), "{problem}");
 
     // Half a file is no reason to lose the workflow that was there.
     fs::write(folder.join("good.json"), &graph[..graph.len() / 2])?;
