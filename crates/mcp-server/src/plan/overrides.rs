@@ -34,21 +34,30 @@ pub(super) fn resolve(
     Ok(resolved)
 }
 
-/// Which of the names stand for an image, that is for a file of the input folder.
+/// Which of the names stand for an image, that is for a file of the input folder. The first name that stands for
+/// nothing is the error, as it is when the values are set: what else there is to offer isn't worked out for each.
 pub fn images<'a>(
     info: &ObjectInfo,
     workflow: &Workflow,
     names: impl Iterator<Item = &'a String>,
-) -> BTreeSet<String> {
+) -> Result<BTreeSet<String>, ServerError> {
     let analysis = analyze(&workflow.graph, info);
     let is_upload = |at: &Binding| {
         let node = workflow.graph.nodes.get(&at.node);
         let spec = node.and_then(|node| info.input_of(node, &at.input));
         spec.is_some_and(|spec| matches!(spec.kind, InputKind::Combo { upload: true, .. }))
     };
-    let is_image =
-        |name: &&String| bindings(info, workflow, &analysis, name).is_ok_and(|all| all.iter().any(is_upload));
-    names.filter(is_image).cloned().collect()
+    let mut images = BTreeSet::new();
+    for name in names {
+        let all = bindings(info, workflow, &analysis, name)?;
+        if all.is_empty() {
+            return Err(unknown(workflow, &analysis, name));
+        }
+        if all.iter().any(is_upload) {
+            images.insert(name.clone());
+        }
+    }
+    Ok(images)
 }
 
 fn check_exposed(workflow: &Workflow, values: &Map<String, Value>) -> Result<(), ServerError> {
@@ -93,17 +102,21 @@ fn keys(
         return Ok(vec![name.to_owned()]);
     }
     if bindings.is_empty() {
-        let exposed = workflow.parameters.iter().map(|parameter| parameter.name.as_str());
-        let found = analysis.parameters.iter().map(|parameter| parameter.name.as_str());
-        let near = nearest(name, exposed.chain(found), NEAREST).into_iter().map(str::to_owned).collect();
-        let parameter = name.chars().take(120).collect();
-        return Err(ServerError::Edit(EditError::UnknownParameter { parameter, nearest: near }));
+        return Err(unknown(workflow, analysis, name));
     }
     let known = analysis.parameters.iter().find(|parameter| parameter.bindings == bindings);
     Ok(match known {
         Some(known) => vec![known.name.clone()],
         None => bindings.iter().map(|at| format!("{}.{}", at.node, at.input)).collect(),
     })
+}
+
+fn unknown(workflow: &Workflow, analysis: &Analysis, name: &str) -> ServerError {
+    let exposed = workflow.parameters.iter().map(|parameter| parameter.name.as_str());
+    let found = analysis.parameters.iter().map(|parameter| parameter.name.as_str());
+    let near = nearest(name, exposed.chain(found), NEAREST).into_iter().map(str::to_owned).collect();
+    let parameter = name.chars().take(120).collect();
+    ServerError::Edit(EditError::UnknownParameter { parameter, nearest: near })
 }
 
 /// The inputs that the name stands for; empty if there are none.

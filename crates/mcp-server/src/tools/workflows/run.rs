@@ -168,7 +168,7 @@ impl Run<'_> {
             return Ok(Vec::new());
         }
         let chosen = self.chosen.clone();
-        let find = move |info: &ObjectInfo| Ok(plan::images(info, &chosen.workflow(info)?, names.iter()));
+        let find = move |info: &ObjectInfo| plan::images(info, &chosen.workflow(info)?, names.iter());
         let images = app.planned(find).await?;
         let mut uploads = Vec::new();
         // An image under two names is one.
